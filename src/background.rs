@@ -1,6 +1,6 @@
-//! Threads for long work that has time: whatever tenants wait for goes first.
+//! Threads for long work that is not urgent: what tenants wait for is first.
 //!
-//! Not for work that holds a lock tenants may want: they would wait for a thread that waits for them.
+//! Not for work that holds a lock that tenants may need: they would wait for a thread that waits for them.
 
 use std::io;
 use std::thread::{Builder, JoinHandle};
@@ -8,10 +8,10 @@ use std::thread::{Builder, JoinHandle};
 /// The least claim to the processor there is (nice(2); Linux keeps it per thread).
 const LEAST: i32 = 19;
 
-/// Starts a thread that gets the processors when nobody else wants them, and a little otherwise.
+/// Starts a thread that gets the processors when no other thread needs them, and a little otherwise.
 ///
 /// # Errors
-/// When there can be no more threads.
+/// An I/O error when no thread can be started.
 pub(crate) fn spawn<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,

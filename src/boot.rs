@@ -54,10 +54,10 @@ pub use self::options::Options;
 pub(crate) use self::tls::ENDING_DAYS;
 pub use self::tls::{days_left, plain_addresses, tls_files};
 
-/// What the address of a Unix socket begins with.
+/// The prefix of a Unix socket's address.
 const SOCKET: &str = "unix:";
 
-/// Serves until told to stop by SIGTERM or SIGINT; `ready` is called once, when the server can be asked. When a disk that was
+/// Serves until stopped by SIGTERM or SIGINT; `ready` is called once, when the server accepts requests. When a disk that was
 /// full has room again, `start_again` is called in the end: only a new start knows what a failed write has left.
 ///
 /// # Errors
@@ -70,7 +70,7 @@ pub fn serve(
     report::install_panic_hook();
     // Whatever file this process makes, the databases' included, is for its owner alone.
     rustix::process::umask(Mode::from_raw_mode(0o077));
-    // One for all: what it is believed of is known once.
+    // One for all, so that its trust is known once.
     let clock = Clock::system();
     let log_clock = clock.clone();
     let start_log = move || start_log(&options.log, log_clock);
@@ -125,7 +125,7 @@ enum Ended {
     ToStartAgain(Addresses),
 }
 
-/// Serves by a given clock until told to stop; for embedders and tests.
+/// Serves by a given clock until `stop` completes; for embedders and tests.
 ///
 /// # Errors
 /// See [`BootError`].
@@ -153,7 +153,7 @@ pub struct Ready {
     pub base_url: String,
     /// The operators' address; `unix:` and an absolute path for a socket.
     pub operator_url: String,
-    /// From the start until now.
+    /// Seconds from the start of the process until now.
     pub seconds: f64,
     /// The identities of development mode.
     pub seeded: Option<Seeded>,
@@ -169,13 +169,13 @@ impl Ready {
             version: env!("CARGO_PKG_VERSION"),
             gateway: Text::of(&self.base_url),
             operators: Text::of(&self.operator_url),
-            // From 0 on; what is behind the point is not needed.
+            // From 0 on; the fraction is not needed.
             start_ms: (self.seconds * 1_000.0) as u64,
         }
     }
 }
 
-/// How the process around a server is told about, and may be ended.
+/// How the process around a server is notified, and may be ended.
 struct Process<S, L> {
     /// Completes when the server is to stop.
     stop: S,
@@ -219,7 +219,7 @@ async fn run(
         public_url,
     )?;
     let mut stop = std::pin::pin!(process.stop);
-    // Polled once before anybody is told that the server is ready: from now on a signal ends it in order.
+    // Polled once before the server is reported as ready: from now on a signal ends it in order.
     let stopped = tokio::select! {
         biased;
         stopped = &mut stop => Some(stopped),
@@ -253,7 +253,7 @@ async fn run(
     }
     watching.abort();
     servers.remove_socket();
-    // A backup that is being taken finds its lease gone; what waits for it must not hold up the end.
+    // A backup that is being taken finds its lease ended; what waits for it must not delay the end.
     base.content.removals().close();
     shut_down::end_requests(servers, &actors, times.requests).await?;
     let closed = shut_down::close(actors, &stores).await;
@@ -272,7 +272,7 @@ async fn open_stores(options: &Options, base: &Base) -> Result<Stores, BootError
         let directory = base.directory.clone();
         offload::blocking(move || stores::open_stores(&options, &directory, &clock))
     };
-    // Rendered before it is asked for. A request in the meantime waits for it, and is told why when it cannot be.
+    // Rendered before it is asked for. A request in the meantime waits for it, and gets the error when it fails.
     let _rendering = offload::blocking(|| drop(openapi::served(routes::ROUTES, routes::STREAMED)));
     let stores = opening.await.map_err(io::Error::other)??;
     stores.journal.measure(base.gateway.meters());

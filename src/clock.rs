@@ -18,7 +18,7 @@ pub use trust::{TrustLimits, Untrusted};
 /// The longest sleep until a time of the machine's clock, which may be set meanwhile.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Tells the time. Shared by everything that needs it.
+/// The source of time. Shared by everything that needs it.
 #[derive(Clone, Debug)]
 pub struct Clock {
     kind: Kind,
@@ -27,12 +27,12 @@ pub struct Clock {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    /// Since it was made.
+    /// The machine's clock, with the time since the start.
     System(Stopwatch),
     Manual(Arc<Manual>),
 }
 
-/// What a manual clock stands at, in milliseconds.
+/// The times of a manual clock, in milliseconds.
 #[derive(Debug)]
 struct Manual {
     wall: AtomicI64,
@@ -47,7 +47,7 @@ impl Clock {
         Self::of(Kind::System(Stopwatch::start()))
     }
 
-    /// A clock that stands still until it is moved; for tests and simulation.
+    /// A clock that does not move by itself; for tests and simulation.
     pub fn manual(start: Timestamp) -> Self {
         Self::of(Kind::Manual(Arc::new(Manual {
             wall: AtomicI64::new(start.millis()),
@@ -69,8 +69,8 @@ impl Clock {
         self.kind.now()
     }
 
-    /// The time since some moment before, for what must not be fooled when somebody sets the machine's clock. A manual
-    /// clock tells what it stands at.
+    /// The time since some moment before, for what must not be affected when somebody sets the machine's clock. A manual
+    /// clock returns the time it was moved to.
     pub fn steady(&self) -> Duration {
         self.kind.steady()
     }
@@ -78,14 +78,14 @@ impl Clock {
     /// Moves a manual clock forward. The machine's clock is left alone.
     pub fn advance(&self, millis: i64) {
         if let Kind::Manual(manual) = &self.kind {
-            // Never in between ahead of what has passed.
+            // The wall clock is never seen ahead of the steady one.
             manual.steady.fetch_add(millis, Ordering::SeqCst);
             manual.wall.fetch_add(millis, Ordering::SeqCst);
             manual.moved.notify_waiters();
         }
     }
 
-    /// Sets a manual clock as somebody might set the machine's: no time passes. The machine's clock is left alone.
+    /// Sets a manual clock as somebody might set the machine's: no time passes. The machine's clock is not changed.
     pub fn jump(&self, millis: i64) {
         if let Kind::Manual(manual) = &self.kind {
             manual.wall.fetch_add(millis, Ordering::SeqCst);
@@ -103,8 +103,8 @@ impl Clock {
         self.wait_while(left).await;
     }
 
-    /// Returns once nothing is left to wait for. What is left is asked for after each such time, after every move of a
-    /// manual clock, and every ten seconds, because nobody is told when the machine's clock is set.
+    /// Returns once nothing is left to wait for. What is left is computed again after each such time, after every move of a
+    /// manual clock, and every ten seconds, because no process is notified when the machine's clock is set.
     pub async fn wait_while(&self, left: impl Fn(&Self) -> Option<Duration>) {
         loop {
             match &self.kind {
@@ -124,31 +124,31 @@ impl Clock {
         }
     }
 
-    /// What is believed of the wall clock from now on, which counts as the start of the process.
+    /// Limits the trust in the wall clock from now on, which counts as the start of the process.
     pub fn limit(&self, limits: TrustLimits) {
         self.trust.limit(limits, self.kind.read());
     }
 
-    /// The time by which something is destroyed: never ahead of the wall clock, nor of what the process has counted since
+    /// The time for destructive work: never later than the wall clock, nor than what the process has counted since
     /// its start.
     pub fn trusted(&self) -> Timestamp {
         self.trust.time(self.kind.read())
     }
 
-    /// The same where something is to be destroyed now.
+    /// The time for destructive work, when the clock is trusted.
     ///
     /// # Errors
-    /// Why nothing may be.
+    /// [`Untrusted`] while the wall clock is not trusted.
     pub fn may_destroy(&self) -> Result<Timestamp, Untrusted> {
         self.trust.check(self.kind.read())
     }
 
-    /// By how many milliseconds the wall clock jumped, when nobody has confirmed it.
+    /// By how many milliseconds the wall clock jumped, when no operator has confirmed it.
     pub fn jumped(&self) -> Option<i64> {
         self.trust.jumped(self.kind.read())
     }
 
-    /// An earlier process saw the clock jump by so many milliseconds, and nobody has confirmed it.
+    /// Notes that an earlier process saw the clock jump by `by_ms`, and no operator has confirmed it.
     pub fn distrust(&self, by_ms: i64) {
         self.trust.distrust(by_ms);
     }
@@ -200,7 +200,7 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
-    /// How long it has been since the start.
+    /// The time since the stopwatch was started.
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
@@ -233,7 +233,7 @@ impl Pace {
     }
 }
 
-/// Blocks for some milliseconds, to look again at what is on its way.
+/// Blocks for some milliseconds, before something unfinished is checked again.
 pub fn pause(millis: u64) {
     std::thread::sleep(Duration::from_millis(millis));
 }

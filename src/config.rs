@@ -40,7 +40,7 @@ const CLEANUP_RETENTION_DAYS: &str = "MRS_CLEANUP_RETENTION_DAYS";
 /// Where a setting's value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nothing was set: the value is the default.
+    /// The default: nothing was set.
     Default,
     /// The settings file at this path.
     File(String),

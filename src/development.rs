@@ -164,7 +164,7 @@ async fn seed_org(seeded: &Seeded, org: OrgCode, deps: &ActorDeps) -> Result<(),
     Ok(())
 }
 
-/// What the files of development mode say.
+/// The content of the files of development mode.
 pub(crate) struct Announced<'a> {
     /// URL of the gateway, without a slash at the end.
     pub(crate) base_url: &'a str,
@@ -179,7 +179,7 @@ pub(crate) struct Announced<'a> {
 /// Writes where the server can be reached: `dev.json` and `profiles.toml`, mode 0600, each whole or not at all.
 ///
 /// # Errors
-/// When they cannot be written.
+/// An I/O error when the files cannot be written.
 pub(crate) fn publish(data_dir: &Path, announced: &Announced<'_>) -> std::io::Result<()> {
     let Announced {
         base_url,
@@ -209,7 +209,7 @@ pub(crate) fn publish(data_dir: &Path, announced: &Announced<'_>) -> std::io::Re
         "session_guid": seeded.session_guid,
         "operator_token": operator_token,
         "secret_code": seeded.secret_code,
-        // A name that is no text cannot be told in JSON; what is shown to be pasted has it whole.
+        // A name that is no text cannot be put in JSON; the text to be pasted has it whole.
         "config_file": profiles.to_string_lossy(),
     });
     let text = serde_json::to_vec_pretty(&facts).map_err(std::io::Error::from)?;
@@ -219,7 +219,7 @@ pub(crate) fn publish(data_dir: &Path, announced: &Announced<'_>) -> std::io::Re
 /// Removes the file that says that a server is ready.
 ///
 /// # Errors
-/// When it cannot be removed.
+/// An I/O error when the file cannot be removed.
 pub(crate) fn withdraw(data_dir: &Path) -> std::io::Result<()> {
     remove_file(&data_dir.join("dev.json"))
 }

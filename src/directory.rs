@@ -47,12 +47,12 @@ const LOCK_LOOK_EVERY_MS: u64 = 10;
 /// The events that a program can read: each type with its newest schema version.
 pub type Events<'a> = &'a [(&'a str, u16)];
 
-/// What says that a directory is one of ours.
+/// The marker file, which identifies a data directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
     /// Format version of the data directory.
     pub format_version: u32,
-    /// What it was made for: `development` or `production`.
+    /// The environment it was made for: `development` or `production`.
     pub environment: String,
     /// What names this directory and no other one, also among copies that a restore makes; absent until a program that knows
     /// it has served from there.
@@ -128,13 +128,13 @@ pub struct Hold {
 /// Takes a data directory without serving from it.
 ///
 /// # Errors
-/// [`DirectoryError::Held`] when a process has it, or the disk's.
+/// [`DirectoryError::Held`] when a process has it, or another [`DirectoryError`] when a file cannot be read or written.
 pub fn hold(root: &Path) -> Result<Hold, DirectoryError> {
     let lock = Some(lock(root)?);
     Ok(Hold { _lock: lock })
 }
 
-/// Takes a data directory to read from it. Where this user may not write, or nobody may, the lock is shared with others that
+/// Locks a data directory to read from it. Where this user may not write, or nobody may, the lock is shared with others that
 /// read; a snapshot without a lock needs none.
 ///
 /// # Errors
@@ -169,7 +169,7 @@ fn may_not_write(error: &std::io::Error) -> bool {
 /// Whether a directory is absent, or has nothing in it but a lock and what its file system was made with.
 ///
 /// # Errors
-/// When the disk does not read or write what is needed.
+/// [`DirectoryError`] when the disk does not read or write what is needed.
 pub fn is_free(root: &Path) -> Result<bool, DirectoryError> {
     Ok(!root.exists() || is_empty(root)?)
 }
@@ -180,7 +180,7 @@ pub struct Directory {
     root: PathBuf,
     /// What the marker names it.
     id: Arc<str>,
-    /// Other users could look into it, until it was opened.
+    /// Whether other users could read it, until it was opened.
     was_open_to_others: bool,
     /// Held as long as any clone is.
     _lock: Arc<File>,
@@ -202,7 +202,7 @@ impl Directory {
         self.root.join("journal")
     }
 
-    /// What may be deleted while stopped.
+    /// The directory of the projections, which may be deleted while stopped.
     pub fn projections(&self) -> PathBuf {
         self.root.join("projections")
     }
@@ -217,17 +217,17 @@ impl Directory {
         self.root.join("audit")
     }
 
-    /// What orgs that leave take away.
+    /// The directory of exports of orgs.
     pub fn exports(&self) -> PathBuf {
         self.root.join("exports")
     }
 
-    /// The file that tells which requests are being worked on.
+    /// The file that lists the requests in progress.
     pub fn running(&self) -> PathBuf {
         self.root.join("running")
     }
 
-    /// The file that tells when the last backup ended.
+    /// The file with the time of the last backup's end.
     pub fn last_backup(&self) -> PathBuf {
         self.root.join("last-backup")
     }
@@ -241,7 +241,7 @@ impl Directory {
 /// What is at the place of a data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// There is no such directory yet.
+    /// There is no directory at this place yet.
     Nothing,
     /// A directory with nothing in it.
     Empty,
@@ -249,10 +249,10 @@ pub enum Found {
     Made,
 }
 
-/// Looks whether a place is one to serve from, and changes nothing there.
+/// Checks whether a place is one to serve from, and changes nothing there.
 ///
 /// # Errors
-/// As [`open`], except that the lock is not looked at.
+/// As [`open`], except that the lock is not checked.
 pub fn look(root: &Path, development: bool, known: Events<'_>) -> Result<Found, DirectoryError> {
     match std::fs::metadata(root) {
         Ok(found) if found.is_dir() => {}
@@ -279,7 +279,7 @@ pub fn look(root: &Path, development: bool, known: Events<'_>) -> Result<Found, 
 /// What the lock file of a directory that some process holds says of it; nothing when no process does.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// [`DirectoryError`] when the lock file cannot be read.
 pub fn holder(root: &Path) -> Result<Option<String>, DirectoryError> {
     let path = root.join(LOCK);
     let mut file = match File::open(&path) {
@@ -388,7 +388,7 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
         writeln!(file, "process {}", std::process::id())
     };
     match write(&mut file) {
-        // The text only helps whoever finds the directory held, and a full disk must not keep a server from its start.
+        // The text only helps a user who finds the directory locked, and a full disk must not keep a server from its start.
         Err(source) if source.kind() != std::io::ErrorKind::StorageFull => {
             Err(io("write", &path, source))
         }
@@ -396,7 +396,7 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
     }
 }
 
-/// Who has a directory, as far as its lock file tells.
+/// The process that has a directory, according to its lock file.
 fn held(root: &Path, mut lock: File) -> DirectoryError {
     let mut holder = String::new();
     // The text only helps the reader of the error.
@@ -407,8 +407,8 @@ fn held(root: &Path, mut lock: File) -> DirectoryError {
     }
 }
 
-/// Takes the lock, waiting a moment: whoever only looks who has it ([`holder`]) holds it for microseconds, and a child that a
-/// process was just starting when it let go holds it until it has become its own program.
+/// Takes the lock, waiting a moment: a process that only asks who has it ([`holder`]) holds it for microseconds, and a child
+/// that a process was just starting when it released the lock holds it until it has become its own program.
 fn try_lock(file: &File) -> Result<(), TryLockError> {
     for _ in 0..LOCK_LOOKS {
         match file.try_lock() {

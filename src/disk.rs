@@ -1,4 +1,4 @@
-//! The few things the commit log and the content store do to the disk: a seam, so that tests can let each of them fail,
+//! The operations of the commit log and the content store on the disk: a trait, so that tests can let each of them fail,
 //! and can cut the power between any two.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::fs::Access;
 
-/// What the disk tells a file's size in: `st_blocks` of stat(2).
+/// The unit of a file's blocks: `st_blocks` of stat(2).
 const BLOCK_BYTES: u64 = 512;
 
 /// A directory's operations. Nothing is durable before the matching sync.
@@ -16,43 +16,43 @@ pub trait Disk: Send + Sync + 'static {
     /// Makes an empty file, also over one that is there.
     ///
     /// # Errors
-    /// The disk's.
+    /// An I/O error of the system call.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
     /// Opens a file that is there for writing.
     ///
     /// # Errors
-    /// The disk's.
+    /// An I/O error of the system call.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
     /// Renames a file, also over one that is there.
     ///
     /// # Errors
-    /// The disk's.
+    /// An I/O error of the system call.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Gives a file one more name; never takes a name from another.
     ///
     /// # Errors
-    /// The disk's; [`io::ErrorKind::AlreadyExists`] when something has the name.
+    /// An I/O error; [`io::ErrorKind::AlreadyExists`] when something has the name.
     fn link(&self, file: &Path, name: &Path) -> io::Result<()>;
 
     /// Removes a file.
     ///
     /// # Errors
-    /// The disk's.
+    /// An I/O error of the system call.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes a directory; the one it lies in is there.
+    /// Makes a directory; its parent must exist.
     ///
     /// # Errors
-    /// The disk's; [`io::ErrorKind::AlreadyExists`] when it is there.
+    /// An I/O error; [`io::ErrorKind::AlreadyExists`] when it is there.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Makes a directory's names durable.
     ///
     /// # Errors
-    /// The disk's.
+    /// An I/O error of the system call.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 }
 
@@ -61,19 +61,19 @@ pub trait DiskFile: Send {
     /// Writes all of the bytes from an offset on.
     ///
     /// # Errors
-    /// The disk's; any part may have been written.
+    /// An I/O error; any part may have been written.
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Cuts the file off.
     ///
     /// # Errors
-    /// The disk's.
+    /// An I/O error of the system call.
     fn truncate(&mut self, length: u64) -> io::Result<()>;
 
     /// Makes the file's bytes and length durable.
     ///
     /// # Errors
-    /// The disk's. What was written since the last sync may be lost whatever a later sync says.
+    /// An I/O error. What was written since the last sync may be lost whatever a later sync says.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -125,10 +125,10 @@ impl DiskFile for File {
     }
 }
 
-/// How large a file system is.
+/// The size and free space of a file system.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Space {
-    /// What this process may use yet.
+    /// Bytes that this process may still use.
     pub(crate) free_bytes: u64,
     /// Size of the file system in bytes.
     pub(crate) size_bytes: u64,
@@ -141,7 +141,7 @@ pub(crate) struct Space {
 /// How large a directory's file system is, and how much of it is free for this process.
 ///
 /// # Errors
-/// The disk's.
+/// An I/O error of the system call.
 pub(crate) fn space(directory: &Path) -> io::Result<Space> {
     let disk = rustix::fs::statvfs(directory)?;
     Ok(Space {
@@ -158,16 +158,16 @@ pub(crate) fn space(directory: &Path) -> io::Result<Space> {
 /// Whether this process may read a directory and change what is in it, as far as modes and mounts say.
 ///
 /// # Errors
-/// Why not.
+/// The I/O error of the attempt to write.
 pub(crate) fn check_writable(directory: &Path) -> io::Result<()> {
     let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
     Ok(rustix::fs::access(directory, wanted)?)
 }
 
-/// Copies a directory with all in it to one that is not there yet, which only its owner may look into.
+/// Copies a directory with all in it to one that is not there yet, which only its owner may read.
 ///
 /// # Errors
-/// The disk's; what was copied is left.
+/// An I/O error; what was copied is left.
 pub(crate) fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(to)?;
     for entry in fs::read_dir(from)? {
@@ -182,7 +182,7 @@ pub(crate) fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes that the files below a directory take on the disk. What cannot be looked at, or goes meanwhile, counts nothing.
+/// Bytes that the files below a directory take on the disk. What cannot be read, or is removed meanwhile, counts nothing.
 pub(crate) fn used_bytes(directory: &Path) -> u64 {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.metadata() {

@@ -30,7 +30,7 @@ pub use self::put::{Put, operator, request};
 /// Memory for the pages of the projections' database.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// What is opened with; [`Settings::default`] is what [`Metarecord::open`] takes.
+/// Settings of an embedded server; [`Settings::default`] is what [`Metarecord::open`] takes.
 #[derive(Clone)]
 pub struct Settings {
     /// The clock of every decision; [`crate::testing::clock`] is one that only a test moves.
@@ -64,7 +64,7 @@ impl Default for Settings {
     }
 }
 
-/// Why it could not be opened or closed.
+/// Why an embedded server could not be opened or closed.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     /// The directory belongs to another process, another program or another environment.
@@ -82,7 +82,7 @@ pub enum EmbeddedError {
     /// The content store did not open.
     #[error("the content store cannot be used")]
     Content(#[from] ContentError),
-    /// There can be no more threads, or a temporary directory cannot be created.
+    /// No thread can be started, or a temporary directory cannot be created.
     #[error("the system refused a thread or a temporary directory")]
     System(#[from] std::io::Error),
     /// Something that was handed out is still held, so the directory cannot be opened again yet.
@@ -102,7 +102,7 @@ pub struct Metarecord {
     system: SystemThread,
 }
 
-/// Where it keeps what it has.
+/// Where an embedded server keeps its data.
 enum Place {
     Memory(TempDir),
     Disk(Arc<SledJournal>, Directory),
@@ -154,7 +154,7 @@ impl Metarecord {
     /// Opens one whose journal is in memory, for tests. Its indexes are in a temporary directory, which is removed with it.
     ///
     /// # Errors
-    /// When the temporary directory cannot be created, or there can be no more threads.
+    /// [`EmbeddedError`] when the temporary directory cannot be created, or no thread can be started.
     pub fn memory() -> Result<Self, EmbeddedError> {
         Self::memory_with(Settings::default())
     }
@@ -189,7 +189,7 @@ impl Metarecord {
         let store = runner.store();
         journal.attach(Box::new(runner.reading(Arc::downgrade(&journal))));
         let deps = Arc::new(ActorDeps::new(journal, store, settings.clock)?);
-        // On a thread of the caller's they would live on when this is closed.
+        // On a thread of the caller's they would outlive this.
         let limits = Limits {
             threads: settings.actors.threads.max(1),
             ..settings.actors
@@ -287,7 +287,7 @@ impl Metarecord {
     }
 }
 
-/// Drops what is left, the lock last; returns whether nobody else holds the journal.
+/// Drops what is left, the lock last; returns whether the journal is held nowhere else.
 fn ended(place: Place, journal: Weak<dyn Journal>) -> bool {
     match place {
         Place::Memory(scratch) => {

@@ -5,8 +5,8 @@
 //!
 //! # Embedding and testing
 //!
-//! [`Metarecord::open`] opens a data directory, [`Metarecord::memory`] one that is gone when it is closed. Either is
-//! everything that decides, journals and projects, with threads of its own; its futures can be awaited in any runtime.
+//! [`Metarecord::open`] opens a data directory, [`Metarecord::memory`] one whose content is lost when it is closed. Both
+//! decide, journal and project with threads of their own; their futures can be awaited in any runtime.
 //!
 //! ```
 //! use metarecord::domain::record::RecordKey;
@@ -38,7 +38,7 @@
 //! | read a record, list records | [`projections::records::find`], [`projections::list::Filter::page`] |
 //! | read as of an earlier time | [`projections::as_of::record_when`] |
 //! | plan maintenance, vacuum | [`Metarecord::operations`], in the name of an [`operator`] |
-//! | audit the history, also beside a running server | [`journal::replay::replay`] |
+//! | audit the history, also while a server runs | [`journal::replay::replay`] |
 //! | move time in a test | [`testing::memory`] and [`clock::Clock::advance`] |
 //! | open the same directory again | [`Metarecord::close`], which returns when threads have ended and the lock is free |
 //!
@@ -75,7 +75,7 @@ pub mod domain;
 pub mod embedded;
 #[doc(hidden)]
 pub mod export;
-/// What parsers of bytes from outside are tried with.
+/// Fuzz targets: parsers of bytes from outside.
 #[cfg(test)]
 #[path = "../tests/fuzz/harness.rs"]
 mod fuzz;

@@ -1,4 +1,4 @@
-//! Work that blocks, on a thread of its own, and what is told when it panics: nothing of what the panic says.
+//! Work that blocks, on a thread of its own; of a panic only its place is logged, nothing of its message.
 
 use std::future::Future;
 use std::io;
@@ -71,7 +71,7 @@ fn alone<T: Send + 'static>(
 /// Does work that blocks and may fail, as [`blocking`] does.
 ///
 /// # Errors
-/// Those of the work, and a panic as one of them.
+/// The error of the work, or [`TaskFailed`] as one when it panics.
 pub(crate) async fn try_blocking<T: Send + 'static, E: From<TaskFailed> + Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, E> {
@@ -95,7 +95,7 @@ static JOBS: LazyLock<Result<Sender<Job>, io::ErrorKind>> = LazyLock::new(|| {
         let thread = std::thread::Builder::new().name(format!("computing-{number}"));
         let compute = move || {
             for job in jobs {
-                // It was reported by the panic hook, and whoever waits for it hears that there is no result.
+                // The panic hook reported it, and the caller that waits for it gets an error.
                 drop(std::panic::catch_unwind(AssertUnwindSafe(job)));
             }
         };
@@ -109,13 +109,13 @@ static JOBS: LazyLock<Result<Sender<Job>, io::ErrorKind>> = LazyLock::new(|| {
 /// requests would keep everybody from signing in.
 ///
 /// # Errors
-/// When it panicked, or the threads could not be started.
+/// [`TaskFailed`] when it panicked, or the threads could not be started.
 pub(crate) fn computing<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> impl Future<Output = Result<T, TaskFailed>> {
     let (sender, result) = tokio::sync::oneshot::channel();
     let job = Box::new(move || {
-        // Whoever waited may have hung up.
+        // The caller may have stopped waiting.
         let _: Result<(), T> = sender.send(work());
     });
     let begun = match &*JOBS {

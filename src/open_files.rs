@@ -2,14 +2,14 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Raises the process's own limit to what it may be raised to, and tells what it is then. Nothing when there is none.
+/// Raises the process's own limit as far as possible, and returns it. `None` when there is no limit.
 ///
 /// The soft limit is 1,024 on most machines for the sake of old programs that use `select` (`systemd.exec(5)`,
 /// `LimitNOFILE`); this one does not.
 pub fn raise_limit() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Who may not raise it goes on with what it is.
+    // A process that may not raise it keeps the old one.
     let _: Result<(), _> = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile).current
 }

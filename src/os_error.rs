@@ -92,7 +92,7 @@ impl OsError {
         }
     }
 
-    /// What to do, as the end of a sentence.
+    /// Advice for the operator, as the end of a sentence.
     pub fn advice(self) -> String {
         match self {
             Self::ReadOnlyFileSystem => {

@@ -10,13 +10,13 @@ use crate::clock::random_bytes;
 
 /// log2 of scrypt's N: 2^15.
 const LOG_N: u8 = 15;
-/// scrypt's block size.
+/// The block size of scrypt, in units of 128 bytes.
 const R: u32 = 8;
-/// scrypt's parallelism.
+/// The parallelism parameter of scrypt.
 const P: u32 = 1;
 /// Bytes of what scrypt makes of a code: the length that a hash has without being asked for another.
 const HASH_BYTES: usize = 32;
-/// Bytes of salt.
+/// Bytes of salt in a hash.
 const SALT_BYTES: usize = 16;
 
 /// Why a code could not be hashed.

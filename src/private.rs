@@ -18,7 +18,7 @@ pub(crate) fn close_what_is_made() {
 /// Makes a file of mode 0600, or empties the one that is there and closes it to others. A device or a pipe keeps its mode.
 ///
 /// # Errors
-/// The disk's.
+/// An I/O error of the system call.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(true).write(true);
@@ -33,7 +33,7 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
 /// Writes a file that only its owner can read, whole or not at all, durable on return.
 ///
 /// # Errors
-/// The disk's.
+/// An I/O error of the system call.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = create(&temporary)?;
@@ -51,7 +51,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Makes a directory of mode 0700 with those above it. Those that are there already stay as they are.
 ///
 /// # Errors
-/// The disk's.
+/// An I/O error of the system call.
 pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new()
         .recursive(true)

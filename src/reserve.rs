@@ -31,16 +31,16 @@ pub use self::level::{Level, Marks, ReserveSettings};
 pub const FILE: &str = "reserve";
 /// A second file of the same size, which only a start gives up: whatever took the first may have taken its room too.
 pub const START_FILE: &str = "reserve.start";
-/// The pause between two looks while there is plenty of room.
+/// The pause between two checks while there is plenty of room.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The pause while uploads are on their way, or less than [`PLENTY_BYTES`] above the first mark is free.
+/// The pause while uploads are in progress, or less than [`PLENTY_BYTES`] above the first mark is free.
 const LOOK_OFTEN: Duration = Duration::from_millis(100);
-/// More than a fast disk takes between two looks.
+/// More bytes than a fast disk takes between two checks.
 const PLENTY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
-/// Free bytes and inodes without which the databases are not opened where they lie: sled takes half a MiB at a time, and a start
+/// Free bytes and inodes without which the databases are not opened in place: sled takes half a MiB at a time, and a start
 /// makes a handful of files.
 const ROOM_TO_OPEN: (u64, u64) = (1024 * 1024, 32);
-/// Bytes written at a time where a file system cannot be asked to set room aside.
+/// Bytes written at a time where the file system cannot allocate room.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// Reads the free space of the disk.
@@ -56,34 +56,34 @@ pub struct Reserve {
     look: Look,
     /// Directories that a server writes to.
     directories: Vec<PathBuf>,
-    /// One of them cannot be written.
+    /// Whether one of the directories cannot be written.
     unwritable: AtomicBool,
     level: AtomicU8,
-    /// Free bytes, less what uploads have written since they were looked at.
+    /// Free bytes at the last check, less what uploads have written since.
     free_bytes: AtomicU64,
     /// Free bytes below which uploads are refused.
     uploads_mark: AtomicU64,
     /// Free bytes with which a journal that a full disk has closed is opened again.
     open_mark: AtomicU64,
-    /// Bytes that uploads on their way may still write.
+    /// Bytes that uploads in progress may still write.
     promised_bytes: AtomicU64,
     /// Bytes of the reserve's file; 0 while there is none.
     kept_bytes: AtomicU64,
     /// The file for starts is there.
     start_kept: AtomicBool,
-    /// The last look failed, and that was told.
+    /// Whether the last check failed, which was reported.
     blind: AtomicBool,
-    /// Held while the disk is looked at.
+    /// Held while the disk is checked.
     looking: Mutex<()>,
     wake: Sender<()>,
 }
 
 impl Reserve {
-    /// Looks at a data directory for the first time, gives its reserve up if nothing else is left, and goes on looking on
+    /// Checks a data directory for the first time, gives its reserve up if nothing else is left, and continues checking on
     /// a thread of its own until it is dropped. The directories are those that a server writes to.
     ///
     /// # Errors
-    /// When there can be no more threads.
+    /// An I/O error when no thread can be started.
     pub fn open(
         data_dir: &Path,
         settings: ReserveSettings,
@@ -125,12 +125,12 @@ impl Reserve {
         }
     }
 
-    /// What the free disk was enough for when it was looked at last.
+    /// What the free disk was enough for at the last check.
     pub fn level(&self) -> Level {
         Level::of_number(self.level.load(Ordering::Relaxed))
     }
 
-    /// Whether each of the server's directories could be written when they were looked at last.
+    /// Whether each of the server's directories could be written at the last check.
     pub fn is_writable(&self) -> bool {
         !self.unwritable.load(Ordering::Relaxed)
     }
@@ -142,7 +142,7 @@ impl Reserve {
         self.free_bytes.load(Ordering::Relaxed) >= needed
     }
 
-    /// Room for an upload of so many bytes, until what is returned is dropped; `None` when it would take the free disk,
+    /// Room for an upload of `bytes`, until what is returned is dropped; `None` when it would take the free disk,
     /// less what other uploads were promised, below the first mark.
     pub fn promise(self: &Arc<Self>, bytes: u64) -> Option<Promised> {
         if self.level() > Level::Enough {
@@ -161,7 +161,7 @@ impl Reserve {
         })
     }
 
-    /// Adds what is known of it to what a server counts.
+    /// Adds its numbers to a server's metrics.
     pub fn measure(self: &Arc<Self>, meters: &Meters) {
         let of = |look: fn(&Self) -> f64| {
             // The meters outlive the server's other parts.
@@ -184,7 +184,7 @@ impl Reserve {
         );
     }
 
-    /// Looks at the disk, and does and tells what follows.
+    /// Checks the disk, and does and reports what follows.
     pub fn look(&self) {
         let _alone = self.looking.lock();
         match self.take_stock() {
@@ -199,7 +199,7 @@ impl Reserve {
         }
     }
 
-    /// Notes whether all directories can be written, and tells it when that has changed.
+    /// Notes whether all directories can be written, and reports it when that has changed.
     fn look_at_directories(&self) {
         let found = unwritable(&self.directories);
         let before = self.unwritable.swap(found.is_some(), Ordering::Relaxed);
@@ -280,7 +280,7 @@ impl Reserve {
         Ok(())
     }
 
-    /// Makes the reserve anew with a size; with 0 there is none afterwards.
+    /// Recreates the reserve with a size; with 0 there is none afterwards.
     fn keep(&self, bytes: u64) -> io::Result<()> {
         self.kept_bytes.store(0, Ordering::Relaxed);
         remove(&self.path)?;
@@ -292,7 +292,7 @@ impl Reserve {
         Ok(())
     }
 
-    /// How long to wait for the next look.
+    /// How long to wait for the next check.
     fn pause(&self) -> Duration {
         let mark = self.uploads_mark.load(Ordering::Relaxed);
         let plenty = mark.saturating_add(PLENTY_BYTES);
@@ -320,10 +320,10 @@ pub fn unwritable(directories: &[PathBuf]) -> Option<Unwritable> {
 }
 
 /// Removes the reserve of a data directory when its file system has less than half of it left: what follows must be able to
-/// write. Without it the file for starts goes. Whoever calls holds the directory.
+/// write. Without a reserve the file for starts is removed. The caller holds the directory's lock.
 ///
 /// # Errors
-/// The disk's.
+/// When a file cannot be read or removed.
 pub(crate) fn give_up_if_full(data_dir: &Path) -> io::Result<()> {
     for name in [FILE, START_FILE] {
         let path = data_dir.join(name);
@@ -356,7 +356,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Sets room aside for a file.
+/// Allocates room on the disk for a file.
 fn fill(file: &mut File, bytes: u64) -> io::Result<()> {
     match fallocate(&*file, FallocateFlags::empty(), 0, bytes) {
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
@@ -381,7 +381,7 @@ fn fill(file: &mut File, bytes: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Looks again and again, until nobody has the reserve any more.
+/// Checks the disk again and again, until the reserve is dropped.
 fn watch(reserve: &Weak<Reserve>, woken: &Receiver<()>) {
     loop {
         let pause = match reserve.upgrade() {
@@ -407,7 +407,7 @@ pub struct Promised {
 impl Drop for Promised {
     fn drop(&mut self) {
         let reserve = &self.reserve;
-        // What it may have written counts until the next look, which is asked for.
+        // What it may have written counts until the next check, which is requested.
         let free = |free: u64| Some(free.saturating_sub(self.bytes));
         let _: Result<u64, u64> =
             reserve
@@ -416,7 +416,7 @@ impl Drop for Promised {
         reserve
             .promised_bytes
             .fetch_sub(self.bytes, Ordering::Relaxed);
-        // A look that was asked for already is as good.
+        // A check that was requested already is as good.
         let _: Result<(), TrySendError<()>> = reserve.wake.try_send(());
     }
 }

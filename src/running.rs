@@ -1,7 +1,7 @@
 //! The requests in progress, in a small file that outlives the process: a process that is killed, or ends by a stack overflow,
 //! logs nothing, and the next one reads here what it was doing.
 //!
-//! The file is written without a sync: what the process wrote outlives it, and what a power cut leaves is not believed. A
+//! The file is written without a sync: what the process wrote outlives it, and what a power cut leaves is not used. A
 //! request that can make a handler work long or deep is written before its body is read: half a microsecond for one
 //! `pwrite` of its slot. All others are written, and those that ended are erased, by a thread that looks every
 //! `LOOK_EVERY_MS`: so a request that was answered that shortly before the end may be named too, and a short read that
@@ -94,7 +94,7 @@ struct Slot {
     running: bool,
     /// The file has a line of it.
     written: bool,
-    /// What the file has of it is old.
+    /// Whether its slot in the file is outdated.
     changed: bool,
     began_ms: i64,
     request_id: String,
@@ -110,7 +110,7 @@ impl Running {
     /// Reads what the previous process left in a file, and starts it again. `machine` is the boot id.
     ///
     /// # Errors
-    /// When the file cannot be read or written.
+    /// An I/O error when the file cannot be read or written.
     pub fn open(path: &Path, machine: &str, clock: Clock) -> io::Result<(Self, Before)> {
         let mut file = OpenOptions::new()
             .read(true)
@@ -196,7 +196,7 @@ impl Running {
         };
         self.shared.closing.store(true, Ordering::SeqCst);
         thread.thread().unpark();
-        // If it has panicked, that is told.
+        // A panic on it has been logged.
         drop(thread.join());
         self.shared.write_head(CLOSED);
     }
@@ -249,7 +249,7 @@ impl Shared {
                 continue;
             }
             self.sleeping.store(true, Ordering::SeqCst);
-            // A request that began before that was said has woken nobody.
+            // A request that began before `sleeping` was set has woken nobody.
             if !self.look_once() {
                 std::thread::park();
             }
@@ -372,7 +372,7 @@ mod tests {
         Running::open(path, machine, Clock::system()).unwrap()
     }
 
-    /// What a process that ended now would leave, read beside this one.
+    /// What a process that ended now would leave, read while this one runs.
     fn left(path: &Path) -> Vec<String> {
         let before = read(&mut File::open(path).unwrap(), "m").unwrap();
         let running = before.crashed_while.unwrap().into_iter();

@@ -17,7 +17,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The file of a socket. Dropping it removes the file, if it is still the one that was made.
 ///
-/// Drop it while the socket listens: nobody replaces a live one, so the file that is checked is the one that is removed.
+/// Drop it while the socket listens: a live one is never replaced, so the file that is checked is the one that is removed.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -27,7 +27,7 @@ pub(crate) struct SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|found| found == self.made) {
-            // A file that stays is taken for a dead one's by whoever listens there next.
+            // A file that stays is taken for a dead process's by the next one that listens there.
             let _: io::Result<()> = std::fs::remove_file(&self.path);
         }
     }
@@ -48,7 +48,7 @@ pub(crate) fn absolute(path: &str) -> Option<PathBuf> {
 /// # Errors
 /// `AddrInUse` when a process listens there; `AlreadyExists` when another kind of file is there. Both are left as they are.
 pub(crate) async fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    // Between the two calls a socket looks dead. Of two that start at once, none may take the other's for that.
+    // Between the two calls a socket looks dead. Of two that start at once, neither may take the other's for dead.
     let _lock = lock(path.parent().unwrap_or(path)).await?;
     let socket = UnixSocket::new_stream()?;
     // Never replaces what is there.
@@ -105,7 +105,7 @@ async fn lock(directory: &Path) -> io::Result<File> {
     Err(io::Error::new(ErrorKind::WouldBlock, text))
 }
 
-/// Removes the socket that `bind` was refused for, if nobody listens on it.
+/// Removes the socket that `bind` was refused for, if no process listens on it.
 async fn remove_dead(path: &Path, refusal: io::Error) -> io::Result<()> {
     if refusal.kind() != ErrorKind::AddrInUse {
         return Err(refusal);

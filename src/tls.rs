@@ -163,7 +163,7 @@ pub enum TlsError {
     Refused {
         /// The certificate's file, or that of authorities.
         path: String,
-        /// What the TLS library finds wrong with it.
+        /// The error of the TLS library.
         #[source]
         source: AnyError,
     },
@@ -285,7 +285,7 @@ impl TlsFiles {
     }
 
     fn read(&self) -> Result<Now, TlsError> {
-        // Ahead of the files: what changes meanwhile is read again the next time.
+        // Before the files: what changes meanwhile is read again the next time.
         let marks = self.marks();
         let provider = crypto_provider();
         let builder = ServerConfig::builder_with_provider(provider.clone())

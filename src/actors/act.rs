@@ -1,4 +1,4 @@
-//! What operators ask for by functions whose own events are not the operators': journaled ahead of the change.
+//! Operators' requests through functions whose events do not record the operator: journaled before the change itself.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct OperatorAct {
     pub facts: BTreeMap<String, String>,
 }
 
-/// An act that was journaled, and is carried out or refused next.
+/// An operator's request that was journaled; it is executed or refused next.
 #[derive(Debug)]
 pub struct AskedAct {
     stream: StreamId,
@@ -31,10 +31,10 @@ pub struct AskedAct {
 }
 
 impl Operations {
-    /// Journals that an operator asks for a change, ahead of it.
+    /// Journals an operator's request for a change, before the change is executed.
     ///
     /// # Errors
-    /// The journal takes nothing; then the change must not be carried out.
+    /// [`Refused`] when the request cannot be journaled; then the change must not be executed.
     pub async fn ask_act(&self, act: OperatorAct, caller: &Caller) -> Result<AskedAct, Refused> {
         let asked = AskedAct {
             stream: StreamId::operator_act(&random_uuid().to_string()),
@@ -54,7 +54,7 @@ impl Operations {
     /// Journals that what an operator asked for was refused.
     ///
     /// # Errors
-    /// The journal takes nothing.
+    /// [`Refused`] when the journal takes no entry.
     pub async fn refuse_act(&self, asked: &AskedAct, tag: &str) -> Result<(), Refused> {
         let event = OperatorActEvent::Refused {
             function: asked.function.to_owned(),

@@ -11,13 +11,13 @@ use crate::clock::Stopwatch;
 use crate::domain::vacuum::{HalfErased, Scope};
 use crate::domain::{ContainerName, ErrorTag, OrgCode, Rejection};
 
-/// How often it is looked whether those within are gone.
+/// How often it is checked whether running changes have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// What a change is about.
+/// The org, container or user that a change is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Place {
-    /// A container, or what an org has beside its containers.
+    /// A container, or everything of an org that is in no container.
     Org(OrgCode, Option<ContainerName>),
     /// A user, by user id.
     User(String),
@@ -26,7 +26,7 @@ enum Place {
 /// How long uploads within are waited for, unless it is set.
 const UPLOADS_MAY_TAKE: Duration = Duration::from_secs(30);
 
-/// Lets changes in and out.
+/// Admits changes, and counts those that run.
 pub struct Admission {
     state: Mutex<State>,
     uploads_may_take: Duration,
@@ -40,15 +40,15 @@ impl Default for Admission {
 
 #[derive(Default)]
 struct State {
-    /// What is being erased, and by which vacuum.
+    /// The scope that is being erased, and the id of the vacuum.
     closed: Option<(Scope, String)>,
-    /// What a vacuum left behind that gave up.
+    /// What vacuums that were given up have erased in part.
     half_erased: Vec<HalfErased>,
     /// Orgs that take no changes for now, and why.
     held: HashMap<OrgCode, Hold>,
-    /// Changes on their way, uploads among them.
+    /// Running changes, uploads included.
     within: HashMap<Place, usize>,
-    /// Uploads on their way, by a number of their own, and what tells them to end.
+    /// Running uploads by their own numbers, each with the signal that asks it to end.
     uploads: HashMap<u64, (Place, Arc<Notify>)>,
     /// The number of the last upload.
     last_upload: u64,
@@ -59,9 +59,9 @@ struct State {
 pub enum Hold {
     /// It leaves: what is exported is all there is. A legal hold can still be set, and keeps it.
     Offboarding,
-    /// It is about to be erased.
+    /// The org is about to be erased.
     Purge,
-    /// It comes: what is there is not all yet.
+    /// The org is being imported, and not complete yet.
     Import,
 }
 
@@ -88,7 +88,7 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// The same leave for an upload, which may be told to end.
+    /// The same permission for an upload, which can be asked to end.
     pub fn for_upload(self) -> UploadPass {
         let ends = Arc::new(Notify::new());
         let mut state = self.admission.state();
@@ -126,7 +126,7 @@ impl Drop for UploadPass {
 }
 
 impl Admission {
-    /// Nobody is within. Whoever closes something waits so long for the uploads within it, and then has them end.
+    /// Creates it with no change running. Closing a scope waits `uploads_may_take` for its uploads, then asks them to end.
     pub fn new(uploads_may_take: Duration) -> Self {
         Self {
             state: Mutex::default(),
@@ -134,7 +134,7 @@ impl Admission {
         }
     }
 
-    /// Lets a change to a container in.
+    /// Admits a change to a container.
     ///
     /// # Errors
     /// `org-write-blocked` with the minor `offboarding` or `import-running` while the org is held, `vacuum-running` while it is being erased, and `vacuum-failed` when that broke
@@ -147,7 +147,7 @@ impl Admission {
         self.enter_place(Place::Org(org.clone(), Some(container.clone())), |_| false)
     }
 
-    /// Lets a change to an org itself, its members or its service accounts in.
+    /// Admits a change to an org itself, its members or its service accounts.
     ///
     /// # Errors
     /// As [`Admission::enter`].
@@ -155,7 +155,7 @@ impl Admission {
         self.enter_place(Place::Org(org.clone(), None), |_| false)
     }
 
-    /// Lets a legal hold be set or released, also on an org that leaves, until it is about to be erased.
+    /// Admits the setting or releasing of a legal hold, also on an org that leaves, until it is about to be erased.
     ///
     /// # Errors
     /// As [`Admission::enter_org`].
@@ -165,7 +165,7 @@ impl Admission {
         })
     }
 
-    /// Lets a change in that is made by whatever holds the org.
+    /// Admits a change by the job that has closed the org with a [`Hold`].
     ///
     /// # Errors
     /// As [`Admission::enter`], but for the hold.
@@ -173,7 +173,7 @@ impl Admission {
         self.enter_place(Place::Org(org.clone(), None), |_| true)
     }
 
-    /// Lets a change to a user in: to the user's sessions and passcode, and to whether the user belongs to an org.
+    /// Admits a change to a user: to the user's sessions and passcode, and to whether the user belongs to an org.
     ///
     /// # Errors
     /// `unavailable` with the minor `vacuum-running` while the user is being erased, and `vacuum-failed` when that broke off
@@ -182,7 +182,7 @@ impl Admission {
         self.enter_place(Place::User(user_id.to_owned()), |_| false)
     }
 
-    /// Lets no change to an org in from now on, or lets them in again.
+    /// Refuses changes to an org from now on, or admits them again.
     pub fn hold(&self, org: &OrgCode, hold: Option<Hold>) {
         let mut state = self.state();
         match hold {
@@ -227,7 +227,7 @@ impl Admission {
         })
     }
 
-    /// Lets no change to what a scope covers in any more.
+    /// Refuses changes to what a scope covers from now on.
     pub fn close(&self, scope: &Scope, vacuum_id: &str) {
         self.state().closed = Some((scope.clone(), vacuum_id.to_owned()));
     }
@@ -237,13 +237,13 @@ impl Admission {
         self.state().closed.take_if(|(_, by)| by == vacuum_id);
     }
 
-    /// Keeps changes out of exactly these from now on, beside what a running vacuum keeps them out of.
+    /// Refuses changes to exactly these from now on, in addition to what a running vacuum closes.
     pub fn keep_out_of(&self, half_erased: &[HalfErased]) {
         self.state().half_erased = half_erased.to_vec();
     }
 
-    /// Waits until every change to what a scope covers is out again. Uploads that take longer than they may are told to
-    /// end, and are gone soon after.
+    /// Waits until no change to what a scope covers is running. Uploads that exceed their time are asked to end, and do so
+    /// soon after.
     pub async fn drained(&self, scope: &Scope) {
         let since = Stopwatch::start();
         let busy = || {
@@ -263,7 +263,7 @@ impl Admission {
         let state = self.state();
         let uploads = state.uploads.values();
         let covered = uploads.filter(|(place, _)| is_within(scope, place));
-        // One that was told already is not told twice.
+        // An upload is notified at most once.
         covered.for_each(|(_, ends)| ends.notify_one());
     }
 

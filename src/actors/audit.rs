@@ -53,7 +53,7 @@ impl AuditFile {
     /// nothing once the file is closed.
     ///
     /// # Errors
-    /// The disk's, or the projections'.
+    /// [`AuditError`] when the file cannot be written, or the projections cannot be read.
     pub fn catch_up(&self, store: &Store) -> Result<(), AuditError> {
         let closed = self.closed.lock();
         if *closed { Ok(()) } else { self.append(store) }
@@ -62,7 +62,7 @@ impl AuditFile {
     /// The same for the last time: on return nothing is being written, and nothing will be.
     ///
     /// # Errors
-    /// The same; it is closed all the same.
+    /// As [`Self::catch_up`]; it is closed all the same.
     pub fn close(&self, store: &Store) -> Result<(), AuditError> {
         let mut closed = self.closed.lock();
         if std::mem::replace(&mut *closed, true) {

@@ -1,8 +1,8 @@
-//! One container: orders its commands, keeps what is on its way to the journal, and answers repeated requests.
+//! One container: orders its commands, keeps those that are being journaled, and answers repeated requests.
 //!
-//! The mailbox is never held while the disk works. A command is decided on the state that its record will have once
-//! everything handed over is durable; a refusal or a command without effect waits until that state is durable, because
-//! it would tell of something a crash could still take back.
+//! The mailbox is never blocked while the disk works. A command is decided on the state that its record will have once
+//! everything handed to the journal is durable; a refusal or a command without effect waits until that state is durable,
+//! because its answer would report something that a crash could still undo.
 
 mod decide;
 mod maintain;
@@ -28,7 +28,7 @@ use crate::report::{self, Decided};
 
 pub(super) use maintain::{MaintainContainer, MaintenanceOutcome};
 
-/// How often a command is decided again because a stream had moved, before the caller is told to come back.
+/// How often a command is decided again because a stream had moved, before the caller is asked to retry.
 const ATTEMPTS_MAX: u8 = 8;
 /// Commands the mailbox holds; admission by permits keeps it from ever being full.
 const MAILBOX_MAX: usize = 65_536;
@@ -46,13 +46,13 @@ pub struct ContainerActor {
     idle_ms: u64,
     last_used: Stopwatch,
     pending: HashMap<RecordId, PendingRecord>,
-    /// Idempotent requests on their way, and the same requests that came meanwhile.
+    /// Idempotent requests in progress, and the same requests that arrived meanwhile.
     scopes: HashMap<String, Vec<PendingCommand>>,
     /// The version its own stream will have once everything handed over is durable.
     own_version: Option<Version>,
 }
 
-/// A record with commands on their way to the journal.
+/// A record with commands that are being journaled.
 struct PendingRecord {
     /// The record as it will be.
     state: RecordState,
@@ -74,7 +74,7 @@ struct PendingCommand {
     attempts: u8,
     /// Its change's place in the journal, once it is durable.
     place: Option<(Position, Version)>,
-    /// What it takes of the org's quotas while it is on its way.
+    /// What it reserves of the org's quotas until it is durable.
     reserved: Option<Reservation>,
     /// Its record has another id than the one made of its idempotency key.
     fresh: bool,
@@ -176,7 +176,7 @@ impl ContainerActor {
     }
 }
 
-/// Tells the log what was decided.
+/// Writes to the log what was decided.
 fn tell(job: &PendingCommand, answer: &Answer) {
     let decided = match (answer, job.place) {
         (Ok(_), Some((position, version))) => Decided::Accepted(position, version),

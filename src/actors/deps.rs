@@ -13,7 +13,7 @@ use crate::journal::{Append, Journal};
 use crate::projections::Store;
 use crate::projections::usage::reservations::{Reservation, Wanted};
 
-/// What every actor works with.
+/// The dependencies of every actor.
 pub struct ActorDeps {
     /// Journal that commands are appended to.
     pub journal: Arc<dyn Journal>,
@@ -21,9 +21,9 @@ pub struct ActorDeps {
     pub store: Store,
     /// Clock that dates commands and wakes actors.
     pub clock: Clock,
-    /// Who may change what.
+    /// Admission of changes to orgs, containers and users.
     pub admission: Arc<Admission>,
-    /// Told when a record got a due time or a hold was released, so that the sweep can look when to wake.
+    /// Notified when a record gets a due time or a hold is released, so that the sweep computes its next wake-up again.
     pub due_set: Notify,
     /// How often something became due at a place that the sweep may have passed.
     pub due_again: AtomicU64,
@@ -70,7 +70,7 @@ impl ActorDeps {
         reserved.map_err(|exceeded| Rejection::from(exceeded).into())
     }
 
-    /// Has the sweep look again at everything that is due.
+    /// Has the sweep read all due times again.
     pub(super) fn tell_due_again(&self) {
         self.due_again.fetch_add(1, Ordering::Release);
         self.due_set.notify_one();

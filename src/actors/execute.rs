@@ -24,10 +24,10 @@ use crate::projections::usage::reservations::{Reservation, Wanted};
 use crate::projections::{Store, StoreError, identity, offboarding, ops, usage};
 use crate::report::{self, Decided};
 
-/// How often a command is decided again because the stream had moved, before the caller is told to come back. Each
-/// time somebody else got something done.
+/// How often a command is decided again because the stream had moved, before the caller is asked to retry. Each time
+/// another command succeeded.
 const ATTEMPTS_MAX: u32 = 64;
-/// Sign-ins that can be on their way at once, with room to spare: passcodes are looked at two at a time.
+/// Sign-ins that can run at once, with room to spare: passcodes are checked two at a time.
 const SIGN_INS_MAX: u64 = 64;
 
 /// An aggregate whose commands are decided on what the projections show.
@@ -200,7 +200,7 @@ impl Executable for UserDecider {
         identity::user(store, command.user_id())
     }
 
-    /// A session counts in every org of its user, and needs room in one of them: an org that is full keeps nobody out
+    /// A session counts in every org of its user, and needs room in one of them: an org that is full does not keep a user out
     /// of another.
     fn wanted(
         deps: &ActorDeps,
@@ -322,8 +322,8 @@ impl Executable for OffboardingDecider {
     }
 }
 
-/// Carries a command out: decides on what every projection shows, and again when the stream has moved meanwhile.
-/// Returns the state with it; it is durable and shown.
+/// Executes a command: decides on what every projection shows, and again when the stream has moved meanwhile.
+/// Returns the new state once it is durable and shown by the projections.
 pub(super) async fn execute<S: Executable>(
     deps: &ActorDeps,
     command: &S::Command,

@@ -20,7 +20,7 @@ use crate::os_error::told;
 use crate::projections::Store;
 use make::Making;
 
-/// Which org to export, and for whom.
+/// The org, the name and the extent of an export.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) org: OrgCode,
@@ -45,8 +45,8 @@ impl Exports {
         self.root.join(org.as_str()).join(export_id)
     }
 
-    /// Makes an export, or goes on with it, for as long as it may. Returns the SHA-256 of its manifest and its numbers
-    /// once it is finished; all of it is durable then.
+    /// Makes an export, or continues it, for as long as `go_on` allows. Returns the SHA-256 of its manifest and its numbers
+    /// once it is complete; all of it is durable then.
     pub(super) fn make(
         &self,
         order: &Order,
@@ -65,7 +65,7 @@ impl Exports {
     /// The manifest of a finished export; `None` when it is not there.
     ///
     /// # Errors
-    /// The disk's, or a manifest that cannot be read.
+    /// The text of an I/O error, or of a manifest that cannot be parsed.
     pub fn manifest(&self, org: &OrgCode, export_id: &str) -> Result<Option<Manifest>, String> {
         match fs::read(self.directory(org, export_id).join(MANIFEST)) {
             Ok(text) => parse_manifest(&text)
@@ -76,11 +76,11 @@ impl Exports {
         }
     }
 
-    /// Files of a finished export from a place on, at most `limit`, and the place behind them. The manifest comes
-    /// first, then what it names, then the content files.
+    /// Files of a complete export from an offset on, at most `limit`, and the offset after them. The manifest comes first,
+    /// then what it names, then the content files.
     ///
     /// # Errors
-    /// The disk's.
+    /// The text of a failed read.
     pub fn list(
         &self,
         (org, export_id): (&OrgCode, &str),
@@ -108,7 +108,7 @@ impl Exports {
             .cloned()
             .collect();
         let mut next = from + items.len() as u64;
-        // Behind those a place is one of the list's bytes.
+        // After those, an offset counts bytes of the list.
         let mut lines =
             BufReader::new(File::open(directory.join(CONTENT)).map_err(|error| told(&error))?);
         let behind = next.saturating_sub(fixed.len() as u64);
@@ -136,7 +136,7 @@ impl Exports {
     /// Bytes of one of an export's files; `None` when there is none.
     ///
     /// # Errors
-    /// The disk's.
+    /// The text of an I/O error.
     pub fn size(&self, org: &OrgCode, export_id: &str, name: &str) -> Result<Option<u64>, String> {
         if !is_file_name(name) || !is_id(export_id) {
             return Ok(None);
@@ -151,7 +151,7 @@ impl Exports {
     /// Opens a part of one of an export's files; `None` when there is none.
     ///
     /// # Errors
-    /// The disk's.
+    /// The text of an I/O error.
     pub fn read(
         &self,
         (org, export_id, name): (&OrgCode, &str, &str),

@@ -22,7 +22,7 @@ use crate::journal::Version;
 use crate::projections::as_of;
 use crate::projections::idempotency::{self, ANYWHERE};
 
-/// Held by whoever carries out a request with a key.
+/// The lock that the request being executed for a key holds.
 type Lock = Arc<tokio::sync::Mutex<()>>;
 
 /// Knows what was made by which request.
@@ -35,7 +35,7 @@ pub struct FirstAnswers {
 /// What a request made.
 #[derive(Clone, Debug)]
 pub struct Made {
-    /// The stream that tells of it.
+    /// The stream in which it was recorded.
     pub stream: StreamId,
     /// The stream's version with it.
     pub version: Version,
@@ -43,7 +43,7 @@ pub struct Made {
     pub events: Vec<Event>,
 }
 
-/// A request that no other with its key runs beside.
+/// A request while no other request with its key runs.
 pub struct Turn {
     answers: Arc<FirstAnswers>,
     /// Its scope and fingerprint, to be journaled with what it makes.
@@ -61,7 +61,7 @@ impl Made {
     }
 }
 
-/// The failure of an entry that does not tell what it should.
+/// The failure of an entry that lacks the expected event.
 fn lost() -> Refused {
     Refused::failed("a first answer is not in the journal")
 }
@@ -86,10 +86,10 @@ impl FirstAnswers {
         })
     }
 
-    /// Waits until no other request with the key is being carried out, and looks up what the first one made.
+    /// Waits until no other request with the key is being executed, and looks up what the first one made.
     ///
     /// # Errors
-    /// `idempotency-conflict` when it was another request; a failed read.
+    /// `idempotency-conflict` when it was another request; [`Refused::Failed`] when the journal or a projection cannot be read.
     pub async fn enter(self: &Arc<Self>, request: Idempotency) -> Result<Turn, Refused> {
         let lock = self
             .locks()
@@ -128,10 +128,10 @@ impl FirstAnswers {
         }))
     }
 
-    /// The service account that was made, as it was then.
+    /// The service account that was created, in its state at that version.
     ///
     /// # Errors
-    /// The journal or the projections cannot be read.
+    /// [`Refused::Failed`] when the journal or the projections cannot be read.
     pub fn account(&self, made: &Made) -> Result<Account, Refused> {
         let account = self.state_of::<AccountDecider>(made)?;
         Ok(Account {
@@ -143,7 +143,7 @@ impl FirstAnswers {
     /// The user who was made, as that was then.
     ///
     /// # Errors
-    /// The journal or the projections cannot be read.
+    /// [`Refused::Failed`] when the journal or the projections cannot be read.
     pub fn user(&self, made: &Made) -> Result<User, Refused> {
         let user = self.state_of::<UserDecider>(made)?;
         Ok(User {
@@ -152,26 +152,26 @@ impl FirstAnswers {
         })
     }
 
-    /// The org that was made, as it was then.
+    /// The org that was created, in its state at that version.
     ///
     /// # Errors
-    /// The journal or the projections cannot be read.
+    /// [`Refused::Failed`] when the journal or the projections cannot be read.
     pub fn org(&self, made: &Made) -> Result<Org, Refused> {
         self.state_of::<OrgDecider>(made)
     }
 
-    /// An org's leaving and coming, as it was when an offboarding, an export or an import began.
+    /// An org's transfer in the state in which an offboarding, an export or an import began.
     ///
     /// # Errors
-    /// The journal or the projections cannot be read.
+    /// [`Refused::Failed`] when the journal or the projections cannot be read.
     pub fn passage(&self, made: &Made) -> Result<OrgTransfer, Refused> {
         self.state_of::<OffboardingDecider>(made)
     }
 
-    /// The maintenance window that was scheduled, as it was then.
+    /// The maintenance window that was scheduled, in its state at that version.
     ///
     /// # Errors
-    /// A failed read; a failure when no window was scheduled.
+    /// [`Refused::Failed`] when a read fails, or no window was scheduled.
     pub fn window(&self, made: &Made) -> Result<Window, Refused> {
         let windows = self.state_of::<MaintenanceDecider>(made)?;
         let scheduled = |event: &Event| match match_of!(event, Maintenance) {
@@ -183,10 +183,10 @@ impl FirstAnswers {
         made.events.iter().find_map(scheduled).ok_or_else(lost)
     }
 
-    /// The vacuum that was asked for, as it was then.
+    /// The vacuum that was requested, in its state at that version.
     ///
     /// # Errors
-    /// A failed read; a failure when no vacuum was asked for.
+    /// [`Refused::Failed`] when a read fails, or no vacuum was requested.
     pub fn vacuum(&self, made: &Made) -> Result<Vacuum, Refused> {
         let vacuums = self.state_of::<VacuumDecider>(made)?;
         let asked = |event: &Event| match match_of!(event, Vacuum) {
@@ -212,7 +212,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         drop(self.held.take());
         let mut locks = self.answers.locks();
-        // The map's own, and that of nobody who waits.
+        // Held by the map alone: no other request waits for it.
         let scope = &self.request.scope;
         if locks
             .get(scope)

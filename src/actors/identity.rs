@@ -50,7 +50,7 @@ pub struct SignedIn {
     pub session_guid: String,
     /// Id of the user who signed in.
     pub user_id: String,
-    /// Its end, if it is not used.
+    /// When it ends, if it is not used again.
     pub expires_at: Timestamp,
 }
 
@@ -68,11 +68,11 @@ pub struct NewKey {
 /// A key to make.
 #[derive(Clone, Debug)]
 pub struct WantedKey {
-    /// What it lets do.
+    /// The role, which says what it may do.
     pub role: KeyRole,
-    /// What to call it.
+    /// Its label, for people.
     pub label: Option<String>,
-    /// From when on it counts no longer.
+    /// The time from which it is not valid any more.
     pub expires_at: Option<Timestamp>,
     /// Networks it may be used from; from everywhere when there are none.
     pub allowed_addresses: Vec<String>,
@@ -80,13 +80,13 @@ pub struct WantedKey {
 
 /// A session that is open.
 pub struct OpenSession {
-    /// Its keyed hash, in hex.
+    /// The keyed hash of its guid, in hex.
     pub hash: String,
     /// The session, with its end as the journal knows it.
     pub session: Arc<Session>,
     /// Its end, if it is not used again; `None` for the development session.
     pub expires_at: Option<Timestamp>,
-    /// The journal's word of its use is old, and the next look at it may have to journal it.
+    /// The last journaled use is old, so that the next use may have to be journaled.
     pub journals_use: bool,
 }
 
@@ -95,9 +95,9 @@ pub struct OpenSession {
 pub struct IdentitySettings {
     /// How long a session lives at most, however much it is used.
     pub session_ms_max: i64,
-    /// How long an invitation can be accepted.
+    /// For how many milliseconds an invitation can be accepted.
     pub invitation_ms: i64,
-    /// How many wrong passcodes there may be.
+    /// Limits of wrong passcodes.
     pub wrong_passcodes: WrongMax,
 }
 
@@ -114,7 +114,7 @@ impl Default for IdentitySettings {
     }
 }
 
-/// Who is who. Cheap to share.
+/// Executes and reads what concerns users, orgs, accounts, keys and sessions. Cheap to clone.
 pub struct Directory {
     deps: Arc<ActorDeps>,
     signer: Arc<Signer>,
@@ -145,7 +145,7 @@ impl Directory {
         })
     }
 
-    /// How many passcodes are looked at or wait for it.
+    /// The number of passcodes that are checked or wait for a check.
     pub fn passcodes_waiting(&self) -> usize {
         self.passcodes.waiting()
     }
@@ -157,7 +157,7 @@ impl Directory {
     /// Makes a user.
     ///
     /// # Errors
-    /// `invalid-input`, or `conflict` when somebody has the address.
+    /// `invalid-input`, or `conflict` when another user has the address.
     pub async fn create_user(
         &self,
         address: &str,
@@ -217,7 +217,7 @@ impl Directory {
             ..caller.clone()
         };
         let user = match self.user(open, &caller).await {
-            // Erased since the passcode was looked at.
+            // Erased since the passcode was checked.
             Err(Refused::Rejected { rejection, .. }) if rejection.tag == ErrorTag::NotFound => {
                 return Err(users::wrong_passcode().into());
             }
@@ -235,10 +235,10 @@ impl Directory {
         })
     }
 
-    /// The session of a guid, if it is open, with its end as use has moved it. Looking counts as use.
+    /// The session of a guid, if it is open, with its end as use has moved it. This call counts as use.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`StoreError`] when a read fails.
     ///
     /// # Panics
     /// Outside of an actor system.
@@ -249,7 +249,7 @@ impl Directory {
     /// The same by the keyed hash of its guid, in hex.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`StoreError`] when a read fails.
     ///
     /// # Panics
     /// Outside of an actor system.
@@ -299,7 +299,7 @@ impl Directory {
         }))
     }
 
-    /// The end of a session as use has moved it; `None` for one that has none. Looking does not count as use.
+    /// The end of a session as use has moved it; `None` for one that has none. This call does not count as use.
     pub fn end_of(&self, session_hash: &str, session: &Session) -> Option<Timestamp> {
         let journaled = session.expires_at?;
         let used = self.used().get(session_hash).map(|used| used.at);
@@ -344,15 +344,15 @@ impl Directory {
     /// The key that a text is, if it counts.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`StoreError`] when a read fails.
     pub fn key(&self, api_key: &str) -> Result<Option<LiveKey>, StoreError> {
         self.key_of(&key_hash(&self.signer, api_key))
     }
 
-    /// The same by its keyed hash, in hex.
+    /// A key by its keyed hash, in hex.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`StoreError`] when a read fails.
     pub fn key_of(&self, key_hash: &str) -> Result<Option<LiveKey>, StoreError> {
         let now = self.deps.clock.now();
         let key = identity::live_key(self.store(), key_hash)?;
@@ -398,7 +398,7 @@ impl Directory {
         self.keys_noted.lock()
     }
 
-    /// Carries out what is asked of a user.
+    /// Executes a command on a user.
     ///
     /// # Errors
     /// See [`Refused`]; `unavailable` while the user is being erased.
@@ -407,7 +407,7 @@ impl Directory {
         execute::<UserDecider>(&self.deps, &command, caller).await
     }
 
-    /// Carries out what is asked of an org.
+    /// Executes a command on an org.
     ///
     /// # Errors
     /// See [`Refused`]; `org-write-blocked` while it is vacuumed.
@@ -430,7 +430,7 @@ impl Directory {
             | OrgCommand::DeclineInvitation { .. } => admission.enter_org(command.org())?,
         };
         let _user = match &command {
-            // Who leaves may be about to be erased. An invitation is for whoever has the address when it is accepted.
+            // A member who is removed may be about to be erased. An invitation is for the user who has the address on acceptance.
             OrgCommand::RemoveMember { .. } | OrgCommand::Invite { .. } => None,
             OrgCommand::Create { .. }
             | OrgCommand::SetStatus { .. }
@@ -490,7 +490,7 @@ impl Directory {
             .await
     }
 
-    /// Carries out what is asked of a service account.
+    /// Executes a command on a service account.
     ///
     /// # Errors
     /// See [`Refused`]; `not-found` when the org has no such account.
@@ -544,7 +544,7 @@ pub fn session_hash(signer: &Signer, guid: &str) -> String {
     hex::encode(session_digest(signer, guid))
 }
 
-/// The same before it is written as text.
+/// The keyed hash of a session's guid, as bytes.
 pub fn session_digest(signer: &Signer, guid: &str) -> [u8; 32] {
     signer.keyed_hash(SESSION_HASH, guid.as_bytes())
 }
@@ -558,8 +558,8 @@ pub fn key_digest(signer: &Signer, api_key: &str) -> [u8; 32] {
     signer.keyed_hash(KEY_HASH, api_key.as_bytes())
 }
 
-/// The public id of the user with an address: of two that are made at once with one address, one finds the other's
-/// stream. Without the server's key it tells nothing of the address.
+/// The public id of the user with an address: when two are created at once with one address, one finds the other's
+/// stream. Without the server's key it reveals nothing about the address.
 pub fn user_id(signer: &Signer, address: &str) -> String {
     let hash = signer.keyed_hash(USER_ID, address.as_bytes());
     let mut bytes = [0; 16];

@@ -26,7 +26,7 @@ impl<A: Actor<Context = Context<A>> + Send> Lifecycles<A> {
         }
     }
 
-    /// How many actors run.
+    /// The number of actors that run.
     pub(super) fn awake(&self) -> usize {
         let actors = self.actors.lock();
         actors.values().filter(|actor| actor.connected()).count()
@@ -48,7 +48,7 @@ impl<A: Actor<Context = Context<A>> + Send> Lifecycles<A> {
     /// Sends a request to the actor of a name. One that ended before it took the request is replaced.
     ///
     /// # Errors
-    /// The actor's; [`Refused::Unavailable`] while the process ends.
+    /// The refusal of the actor; [`Refused::Unavailable`] while the process ends.
     pub(super) async fn send<M, T>(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! One maintenance window: takes its commands one after the other, and starts itself when its time has come.
+//! One maintenance window: executes its commands one after the other, and starts itself when it is due.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ enum Alarm {
     At(Timestamp),
     /// Something failed, and may succeed after [`RETRY`].
     Retry,
-    /// Nothing but a change concerns it.
+    /// No time: only a change can wake it.
     Never,
 }
 
@@ -52,7 +52,7 @@ impl WindowActor {
 
     /// Acts on the window's state: starts it, sleeps until its time, or stops when it is over.
     fn settle(&mut self, context: &mut Context<Self>) {
-        // Ahead of the read: what changes after it wakes the actor again.
+        // Before the read: what changes after it wakes the actor again.
         self.changes.borrow_and_update();
         let windows = match ops::windows(&self.ops.deps.store) {
             Ok(windows) => windows,
@@ -124,7 +124,7 @@ impl Actor for WindowActor {
 pub struct WindowRequest {
     /// The command; one that names no window is about the active one.
     pub command: MaintenanceCommand,
-    /// Who asks, and why.
+    /// The caller, with the reason given.
     pub caller: Caller,
 }
 

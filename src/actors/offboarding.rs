@@ -38,7 +38,7 @@ pub use import::ImportedPage;
 pub struct OffboardingSettings {
     /// How long the data of an org that leaves can be taken away.
     pub window_ms: i64,
-    /// How long an export is kept once nobody waits for it.
+    /// How long an export is kept after its last use, in milliseconds.
     pub export_kept_ms: i64,
     /// How long what waits for its time sleeps at most, whatever the clock was set to meanwhile.
     pub sweep_ms: u64,
@@ -58,17 +58,17 @@ pub struct Offboardings {
     /// Orgs for which something failed: what, and until when it is not tried again.
     resting: Mutex<HashMap<OrgCode, (Timestamp, String)>>,
     stopping: AtomicBool,
-    /// An actor that nobody can reach any more ends.
+    /// The actor, which ends when its last address is dropped.
     lifecycle: OnceLock<Addr<Lifecycle>>,
     itself: Weak<Offboardings>,
 }
 
 impl Offboardings {
-    /// Opens the actor, and lets no change in to orgs that leave or come; nothing else is done before
+    /// Creates the actor, and refuses changes to orgs that leave or are imported; nothing else is done before
     /// [`Offboardings::start`].
     ///
     /// # Errors
-    /// A failed read: it is then not known which org takes no changes.
+    /// A failed read of the projections: it is then not known which org takes no changes.
     ///
     /// # Panics
     /// Outside of an actor system.
@@ -105,7 +105,7 @@ impl Offboardings {
         Ok(opened)
     }
 
-    /// Goes on with whatever is to be done, from now on.
+    /// Starts the thread that does what is due, from now on.
     pub fn start(&self) {
         self.lifecycle.get_or_init(|| {
             let lifecycle = Lifecycle::new(self.itself.clone(), self.settings.sweep_ms);
@@ -113,7 +113,7 @@ impl Offboardings {
         });
     }
 
-    /// Ends its thread. What was being made goes on after the next start.
+    /// Ends its thread. Unfinished exports are continued after the next start.
     pub fn close(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         self.thread.stop();
@@ -181,7 +181,7 @@ impl Offboardings {
         self.keep_closed(org).await
     }
 
-    /// Calls an offboarding off: the org is as it was.
+    /// Cancels an offboarding: the org gets back its earlier status.
     ///
     /// # Errors
     /// `invalid-state` when there is none that can be cancelled.
@@ -191,7 +191,7 @@ impl Offboardings {
         let open = before.open_offboarding();
         let approved = open.filter(|open| open.status == OffboardingStatus::Approved);
         if let Some(approval) = approved.and_then(|open| open.approval.as_ref()) {
-            // Ahead of the event, so that no crash leaves a cancelled org frozen: the other way round it is frozen again.
+            // Before the event, so that no crash leaves a cancelled org frozen: the other way round it is frozen again.
             self.set_status(org, approval.org_status).await?;
         }
         let after = self.execute(org, OffboardingAction::Cancel, caller).await?;
@@ -199,7 +199,7 @@ impl Offboardings {
         Ok(after)
     }
 
-    /// Asks for an export beside any offboarding.
+    /// Requests an export without an offboarding.
     ///
     /// # Errors
     /// `not-found` when there is no such org, `invalid-state` while another is made.
@@ -217,10 +217,10 @@ impl Offboardings {
         self.execute(org, action, caller).await
     }
 
-    /// What is known of an org's leaving and coming.
+    /// The offboarding, export and import of an org.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`Refused::Failed`] when the projections cannot be read.
     pub fn passage(&self, org: &OrgCode) -> Result<OrgTransfer, Refused> {
         offboarding::passage(&self.deps.store, org).map_err(failed)
     }
@@ -237,7 +237,7 @@ impl Offboardings {
         if passage.export(&open.offboarding_id).is_some() {
             return Ok(passage);
         }
-        // What was on its way when the hold began is within by now.
+        // A change that was running when the hold began is complete by now.
         self.deps.admission.drained(&Scope::Org(org.clone())).await;
         let action = OffboardingAction::Export {
             export_id: open.offboarding_id.clone(),
@@ -246,7 +246,7 @@ impl Offboardings {
         self.execute(org, action, &Caller::job(JOB)).await
     }
 
-    /// Sets an org's status, unless it is gone for good.
+    /// Sets an org's status, unless it is doomed.
     async fn set_status(&self, org: &OrgCode, status: OrgStatus) -> Result<(), Refused> {
         let now = identity::org_status(&self.deps.store, org.as_str()).map_err(failed)?;
         if now.is_none_or(|now| now == OrgStatus::Doomed || now == status) {
@@ -274,7 +274,7 @@ impl Offboardings {
         execute::<OffboardingDecider>(&self.deps, &command, caller).await
     }
 
-    /// Lets no change in to an org that leaves or comes, and lets them in again when it does not.
+    /// Refuses changes to an org that leaves or is imported, and admits them again when it no longer does.
     fn settle_hold(&self, org: &OrgCode) -> Result<(), crate::projections::StoreError> {
         let passage = offboarding::passage(&self.deps.store, org)?;
         let leaving = passage.open_offboarding().map(|open| open.status);
@@ -295,7 +295,7 @@ impl Offboardings {
         Ok(())
     }
 
-    /// Notes that something failed for an org, which is then left alone for a while. Told once.
+    /// Notes that something failed for an org, which is then skipped for a while. Logged once.
     fn rest(&self, org: &OrgCode, millis: i64, why: &str) {
         let until = self.deps.clock.now().plus_millis(millis);
         let before = self.resting().insert(org.clone(), (until, why.to_owned()));

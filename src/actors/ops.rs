@@ -44,14 +44,14 @@ pub struct Operations {
     thread: ActorThread,
     windows: Lifecycles<WindowActor>,
     vacuums: Lifecycles<VacuumActor>,
-    /// One code is checked at a time, so that no more wrong ones are than the lock allows.
+    /// One code is checked at a time, so that parallel wrong ones cannot exceed the lock's limit.
     checking: tokio::sync::Mutex<()>,
     /// The turns of those who would end or cancel something.
     pace: Pace,
 }
 
 impl Operations {
-    /// Opens the entry; no window and no vacuum of before wakes ahead of [`Operations::start`].
+    /// Creates it; no existing window and no existing vacuum wakes before [`Operations::start`].
     ///
     /// # Panics
     /// Outside of an actor system.
@@ -82,12 +82,12 @@ impl Operations {
         &self.ops.watch
     }
 
-    /// What the operators' actors work with.
+    /// The dependencies of the operators' actors.
     pub fn context(&self) -> &Arc<OpsContext> {
         &self.ops
     }
 
-    /// How many windows and vacuums have an actor.
+    /// The numbers of windows and vacuums that have an actor.
     pub fn awake(&self) -> (usize, usize) {
         (self.windows.awake(), self.vacuums.awake())
     }
@@ -126,7 +126,7 @@ impl Operations {
         self.thread.handle().spawn(audit);
     }
 
-    /// Keeps changes out of what is being erased already, and goes on with it.
+    /// Refuses changes to what is being erased already, and continues the vacuum.
     fn resume(&self, vacuum: &Vacuum) {
         let id = &vacuum.vacuum_id;
         if vacuum.status == VacuumStatus::Running && !vacuum.dry_run {
@@ -215,18 +215,18 @@ impl Operations {
     /// Counts what a vacuum of a scope would erase now, service by service.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`Refused`] when the projections cannot be read.
     pub async fn survey(&self, scope: &Scope) -> Result<Survey, Refused> {
         self.vacuum.survey(scope).await.map_err(Refused::failed)
     }
 
-    /// How far the running vacuum is.
+    /// The progress of the running vacuum.
     pub fn progress(&self) -> &Progress {
         self.vacuum.progress()
     }
 
-    /// Has what destroys go on after a jump of the clock: an operator says that the time is right. Returns the jump, if
-    /// there was one.
+    /// Lets destructive work continue after a jump of the clock: an operator confirms that the time is right. Returns the
+    /// jump, if there was one.
     ///
     /// # Errors
     /// See [`Refused`].
@@ -265,7 +265,7 @@ impl Operations {
     }
 }
 
-/// Journals a jump of the clock that nobody has confirmed, once.
+/// Journals an unconfirmed jump of the clock, once.
 async fn note_jump(context: &OpsContext) -> Result<(), Refused> {
     let deps = &context.deps;
     let Some(by_ms) = deps.clock.jumped() else {

@@ -12,9 +12,9 @@ use super::watch::Watch;
 pub struct OpsSettings {
     /// How long a vacuum can be cancelled before it begins.
     pub vacuum_pending_ms: i64,
-    /// How old the gate's knowledge may become before the gate lets everybody through.
+    /// How old the gate's state may become before every request passes, in milliseconds.
     pub watch_age_ms_max: u64,
-    /// How far in the past the start of a window that is scheduled may lie.
+    /// How far in the past the start of a window that is scheduled may be, in milliseconds.
     pub schedule_past_ms_max: i64,
 }
 

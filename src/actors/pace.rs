@@ -1,4 +1,4 @@
-//! How fast codes are looked at that no lock keeps from being looked at: after a wrong one an address waits.
+//! How fast codes that no lock refuses are checked: after a wrong one an address waits.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use crate::clock::Stopwatch;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Codes of one address that may wait for their turn; past it callers get 429.
 const WAITING_MAX: usize = 8;
-/// Addresses remembered; past it those are forgotten that wait no more.
+/// Addresses remembered; past it those that need not wait any more are removed.
 const ADDRESSES_MAX: usize = 1_024;
 
 /// When an address gave its last wrong code.

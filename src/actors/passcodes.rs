@@ -1,5 +1,5 @@
-//! Looking at passcodes: few at once, few waiting, few of one account and address, and nothing that tells which accounts
-//! there are.
+//! Checks passcodes: few at once, few waiting, few of one account and address, and nothing that reveals which accounts
+//! exist.
 
 mod line;
 mod tries;
@@ -23,11 +23,11 @@ pub use tries::WrongMax;
 /// Accounts and addresses remembered in memory; past it the oldest are forgotten.
 const REMEMBERED_MAX: usize = 100_000;
 
-/// A keyed hash of what somebody signs in with.
+/// A keyed hash of the e-mail address given at sign-in.
 pub(super) type Name = [u8; 32];
 
-/// The address a passcode comes from, as limits count it: an IPv6 one stands for its /64. All connections without one,
-/// such as those of a Unix socket, are one.
+/// The address a passcode comes from, as limits count it: an IPv6 one is reduced to its /64. All connections without
+/// one, such as those of a Unix socket, count as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer(pub Option<IpAddr>);
 
@@ -35,13 +35,13 @@ pub struct Peer(pub Option<IpAddr>);
 pub(super) struct Passcodes {
     clock: Clock,
     line: Arc<Line>,
-    /// Of nobody's passcode: looked at when there is no such account, so that both take as long.
+    /// The hash of nobody's passcode: checked when there is no such account, so that both take as long.
     decoy: String,
     tries: Mutex<Tries>,
 }
 
 impl Passcodes {
-    /// With nobody having tried any.
+    /// With no wrong passcode counted.
     pub(super) fn new(clock: Clock, max: WrongMax) -> Self {
         Self {
             clock,
@@ -51,15 +51,15 @@ impl Passcodes {
         }
     }
 
-    /// How many are looked at or wait for it.
+    /// The number of passcodes that are checked or wait for a check.
     pub(super) fn waiting(&self) -> usize {
         self.line.len()
     }
 
-    /// A new passcode's hash, for somebody whose right to set it is known.
+    /// Hashes a new passcode, for a caller whose right to set it was checked.
     ///
     /// # Errors
-    /// Too many wait already, or the work broke off.
+    /// [`Refused`] when too many wait already, or the work panicked.
     pub(super) async fn hash(&self, passcode: &str, from: Peer) -> Result<String, Refused> {
         let passcode = passcode.to_owned();
         let place = self.line.enter(from, true).await?;

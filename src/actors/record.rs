@@ -16,7 +16,7 @@ use crate::projections::idempotency::FirstAnswer;
 use crate::projections::usage::reservations::Wanted;
 use crate::projections::{RecordName, as_of, holds, idempotency, identity, records};
 
-/// Streams that a decision looked at besides its own, with the versions it saw.
+/// Streams that a decision read besides its own, with their versions.
 pub(super) type Guards = Vec<(StreamId, Version)>;
 
 /// What a command leads to.
@@ -31,10 +31,10 @@ pub(super) enum Decision {
         append: Append,
         /// The state with it.
         state: RecordState,
-        /// What it adds to what its org has.
+        /// What it needs of its org's quotas.
         wanted: Wanted,
     },
-    /// Nothing to change; the record as it is.
+    /// No change; the record is returned unchanged.
     Nothing(Record),
     /// A rule said no.
     Rejected(Rejection),
@@ -79,7 +79,7 @@ pub(super) fn look(
 }
 
 /// Gives a decision the legal hold that it has to know of. What removes is decided again when the org's stream has moved
-/// since; others look only because a held record takes changes past its time.
+/// since; others read it only because a held record takes changes past its time.
 fn look_at_holds(
     deps: &ActorDeps,
     state: &mut RecordState,
@@ -95,7 +95,7 @@ fn look_at_holds(
         return Ok(Guards::new());
     }
     let org = &state.key.org;
-    // Ahead of the holds, which may otherwise be of an earlier version.
+    // Before the holds, which may otherwise be of an earlier version.
     let version = identity::org(&deps.store, org.as_str())
         .map_err(failed)?
         .version;

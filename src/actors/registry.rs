@@ -21,8 +21,8 @@ use crate::domain::{ContainerName, OrgCode};
 /// How many actors, how much they take in, and how long they stay.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Threads of the actors' own; with 0 each actor lives on the thread that needed it first, which saves its callers
-    /// there the way to another.
+    /// Threads of the actors' own; with 0 each actor runs on the thread that needed it first, which saves callers on that
+    /// thread a switch to another.
     pub threads: usize,
     /// Commands one container may have accepted and not answered; past it callers get [`Refused::Busy`].
     pub in_flight_max: usize,
@@ -76,7 +76,7 @@ impl ActorRegistry {
         })
     }
 
-    /// Carries a command out.
+    /// Executes a command on a record.
     ///
     /// # Errors
     /// See [`Refused`].
@@ -92,7 +92,7 @@ impl ActorRegistry {
         answer.await.unwrap_or(Err(Refused::Unavailable))
     }
 
-    /// Has the actor of a container carry out an order of upkeep.
+    /// Has the actor of a container execute an order of upkeep.
     pub(super) async fn maintain(
         &self,
         org: &OrgCode,
@@ -130,7 +130,7 @@ impl ActorRegistry {
         Ok((entry.address.clone(), (pass, permit)))
     }
 
-    /// How many actors are awake.
+    /// The number of containers' actors that run.
     pub fn awake(&self) -> usize {
         self.entries().len()
     }
@@ -145,7 +145,7 @@ impl ActorRegistry {
         in_flight.sum()
     }
 
-    /// What the actors work with.
+    /// The dependencies of the actors.
     pub fn deps(&self) -> &Arc<ActorDeps> {
         &self.deps
     }

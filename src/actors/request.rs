@@ -97,7 +97,7 @@ pub struct RecordOutcome {
     pub replayed: bool,
 }
 
-/// Why a command was not carried out.
+/// Why a command was not executed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refused {
     /// A rule said no.
@@ -119,7 +119,7 @@ pub enum Refused {
     Failed(Failure),
 }
 
-/// The error behind [`Refused::Failed`], shared by all that report it. Two are equal when their texts are.
+/// The error in [`Refused::Failed`], shared by all that report it. Two are equal when their texts are.
 #[derive(Clone, Debug)]
 pub struct Failure(Arc<dyn Error + Send + Sync>);
 
@@ -152,7 +152,7 @@ impl Refused {
         matches!(self, Self::Rejected { rejection, .. } if rejection.tag == tag)
     }
 
-    /// What the log tells of it.
+    /// What is logged of it.
     pub(super) fn decided(&self) -> Decided {
         match self {
             Self::Rejected { rejection, .. } => Decided::Rejected(rejection.tag.as_str()),
@@ -198,8 +198,8 @@ pub struct Caller {
     pub source: Source,
     /// The caller's own remarks.
     pub remarks: Remarks,
-    /// Names the request, when it came with an idempotency key. It is written beside the first events that are carried out
-    /// for this caller, so it is set for the one command that makes what was asked for.
+    /// Names the request, when it came with an idempotency key. It is stored with the first events that are written for
+    /// this caller, so it is set for the one command that makes what was requested.
     pub idempotency: Option<Idempotency>,
 }
 

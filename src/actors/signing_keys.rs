@@ -24,7 +24,7 @@ pub struct SigningKeys {
     overlap_ms: i64,
     /// Held from the journal's entry until the files have followed it.
     turn: Mutex<()>,
-    /// Told when a key has begun to end.
+    /// Notified when a key has begun to end.
     pub(super) rotated: Notify,
 }
 
@@ -46,7 +46,7 @@ impl SigningKeys {
         })
     }
 
-    /// What signs and verifies.
+    /// The signer that holds the keys.
     pub fn signer(&self) -> &Arc<Signer> {
         &self.signer
     }

@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 
 use actix::{Arbiter, ArbiterHandle, System};
 
-/// A thread with an event loop for actors. Dropping it leaves the thread running until it is told to end.
+/// A thread with an event loop for actors. Dropping it leaves the thread running until it is stopped.
 pub(super) struct ActorThread {
     handle: ArbiterHandle,
     arbiter: Mutex<Option<Arbiter>>,
@@ -27,22 +27,22 @@ impl ActorThread {
         }
     }
 
-    /// Where actors and futures are started on it.
+    /// A handle to start actors and futures on it.
     pub(super) fn handle(&self) -> &ArbiterHandle {
         &self.handle
     }
 
-    /// Tells it to end. Futures on it are dropped at their next await; blocking work they began goes on to its end.
+    /// Asks it to end. Futures on it are dropped at their next await; blocking work they began runs to its end.
     pub(super) fn stop(&self) {
         self.handle.stop();
     }
 
-    /// Waits until it has ended, and so until all that its actors held is dropped. It must have been told to end.
+    /// Waits until it has ended, and so until all that its actors held is dropped. [`Self::stop`] must have been called.
     /// From a second call on it returns at once.
     pub(super) fn join(&self) {
         let arbiter = self.arbiter.lock().take();
         if let Some(arbiter) = arbiter {
-            // A panic on it was told when it happened.
+            // A panic on it was logged when it happened.
             let _: std::thread::Result<()> = arbiter.join();
         }
     }

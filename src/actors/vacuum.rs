@@ -1,4 +1,4 @@
-//! One vacuum: waits until it can no longer be cancelled, then erases step by step, and goes on after a crash.
+//! One vacuum: waits until it can no longer be cancelled, then erases step by step, and continues after a crash.
 
 mod error;
 mod held;
@@ -29,7 +29,7 @@ pub use error::VacuumError;
 pub use run::{AfterVacuum, VacuumContext};
 pub use work::{Progress, Survey, plan_id};
 
-/// The pause before a vacuum tries again to begin, to go on, or to read its state, after a failure.
+/// The pause before a vacuum tries again to begin, to continue, or to read its state, after a failure.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The actor of one vacuum, from when it is asked for until it is over.
@@ -48,7 +48,7 @@ pub struct VacuumActor {
 enum Pending {
     /// The process's own count of time when the vacuum was first known.
     Since(Duration),
-    /// It was asked for before the process started: the wall clock alone tells.
+    /// It was requested before the process started: only the wall clock counts.
     Before,
 }
 
@@ -92,7 +92,7 @@ impl VacuumActor {
         if self.working {
             return;
         }
-        // Ahead of the read: what changes after it wakes the actor again.
+        // Before the read: what changes after it wakes the actor again.
         self.changes.borrow_and_update();
         let vacuums = match ops::vacuums(&self.ops().deps.store) {
             Ok(vacuums) => vacuums,
@@ -118,7 +118,7 @@ impl VacuumActor {
             if over {
                 actor.settle(context);
             } else {
-                // Its own news must not wake it ahead of the pause.
+                // Its own change must not wake it before the pause is over.
                 actor.changes.borrow_and_update();
                 actor.sleep(Alarm::Retry, context);
             }
@@ -153,7 +153,7 @@ impl VacuumActor {
 
 impl Pending {
     /// How long a vacuum can still be cancelled; `None` once it may begin, by the wall clock and by what the process has
-    /// counted since it was asked for, whatever the wall clock was set to meanwhile. One that has begun goes on.
+    /// counted since it was requested, whatever the wall clock was set to meanwhile. One that has begun continues.
     fn left(self, vacuum: &Vacuum, clock: &Clock) -> Option<Duration> {
         let (VacuumStatus::Pending, Some(at)) = (vacuum.status, vacuum.execute_at) else {
             return None;
@@ -256,7 +256,7 @@ impl VacuumOrder {
 pub struct VacuumRequest {
     /// The order, which names the actor's vacuum.
     pub order: VacuumOrder,
-    /// Who asks, and why.
+    /// The caller, with the reason given.
     pub caller: Caller,
 }
 

@@ -11,13 +11,13 @@ use crate::domain::maintenance::Window;
 use crate::projections::{Store, ops};
 use crate::report;
 
-/// The active window as the gate knows it before each tenant's request: read ahead of time and never older than a limit.
-/// What cannot be read, or is too old, lets everybody through.
+/// The active window as the gate reads it before each tenant's request: fetched in advance and never older than a limit.
+/// When it cannot be read, or is too old, every request passes.
 pub struct Watch {
     seen: RwLock<Seen>,
     age_ms_max: u64,
     failures: AtomicU64,
-    /// Since there is one.
+    /// When the watch was created.
     made: Stopwatch,
 }
 
@@ -28,7 +28,7 @@ struct Seen {
 }
 
 impl Watch {
-    /// One that knows nothing yet; what it knows is believed so many milliseconds.
+    /// A watch without a state; what it reads is used for at most `age_ms_max` milliseconds.
     pub fn new(age_ms_max: u64) -> Self {
         Self {
             seen: RwLock::new(Seen {
@@ -60,12 +60,12 @@ impl Watch {
         seen.since.unwrap_or(self.made).elapsed()
     }
 
-    /// The age past which what it knows counts no more.
+    /// The age past which its state is not used any more.
     pub fn age_max(&self) -> Duration {
         Duration::from_millis(self.age_ms_max)
     }
 
-    /// Whether a window is known to be active. Unlike [`Watch::active`] it counts nothing, because nobody is let through.
+    /// Whether a window is known to be active. Unlike [`Watch::active`] it does not count as a request that passed.
     pub fn is_active(&self) -> bool {
         let seen = self.seen.read();
         let known = seen
@@ -74,12 +74,12 @@ impl Watch {
         known && seen.active.is_some()
     }
 
-    /// How often it failed open: reads that failed, and requests that found what is known too old.
+    /// How often it failed open: reads that failed, and requests that found the state too old.
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Reads what is active now. A failure keeps what is known until that is too old.
+    /// Reads what is active now. A failure keeps the last state until that is too old.
     pub fn refresh(&self, store: &Store) {
         match ops::windows(store) {
             Ok(windows) => {
@@ -94,7 +94,7 @@ impl Watch {
         }
     }
 
-    /// Counts a failed read; the first of a row is told to the operator.
+    /// Counts a failed read; only the first of consecutive ones is logged for the operator.
     pub(super) fn count_failure(&self, error: &str) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         let mut seen = self.seen.write();

@@ -18,7 +18,7 @@ use crate::domain::{Event, Md5, OrgCode, Sha256Digest, StreamId};
 use crate::journal::Body;
 use crate::private;
 
-/// What the journal says of an object.
+/// The state of an object according to the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectState {
@@ -26,7 +26,7 @@ pub enum ObjectState {
     Promised,
     /// It is some record's content, or was and is still kept: its file must be there.
     Kept,
-    /// It is known to be lost.
+    /// The object is known to be lost.
     Lost,
 }
 
@@ -37,9 +37,9 @@ pub struct Object {
     pub size: u64,
     /// MD5 that was promised.
     pub md5: Md5,
-    /// What is said of it.
+    /// Its state according to the journal.
     pub state: ObjectState,
-    /// SHA-256 of its bytes that the journal tells; the list does not repeat it.
+    /// SHA-256 of its bytes in the journal; the list does not repeat it.
     pub told: Option<Sha256Digest>,
     /// SHA-256 of its file in the backup; `None` when there is none.
     pub sha256: Option<String>,
@@ -70,7 +70,7 @@ struct Line {
     sha256: Option<String>,
 }
 
-/// Every object that a journal names and has not let go of. Memory grows with their number.
+/// Every object that a journal names and has not removed. Memory grows with their number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
     objects: BTreeMap<(OrgCode, Uuid), Object>,
@@ -204,7 +204,7 @@ impl Catalogue {
         }
     }
 
-    /// The same without what only a backup knows.
+    /// The same list without the facts that only a backup has.
     pub(super) fn without_files(&self) -> Self {
         let mut bare = self.clone();
         for object in bare.objects.values_mut() {
@@ -214,13 +214,13 @@ impl Catalogue {
         bare
     }
 
-    /// What the journal tells of an object's bytes.
+    /// The SHA-256 that the journal has of an object's bytes.
     pub(super) fn told(&self, object: &ObjectName) -> Option<Sha256Digest> {
         let found = self.objects.get(&(object.org.clone(), object.object_id));
         found.and_then(|object| object.told)
     }
 
-    /// How much of it there is.
+    /// The numbers of objects and bytes.
     pub fn counts(&self) -> Objects {
         let mut counts = Objects::default();
         for object in self.objects.values() {
@@ -239,7 +239,7 @@ impl Catalogue {
     /// Writes a `content.jsonl`, durable on return.
     ///
     /// # Errors
-    /// The disk's.
+    /// [`BackupError`] with the I/O error.
     pub(super) fn write(&self, path: &Path) -> Result<(), BackupError> {
         let failed = |error| BackupError::io("write", path)(error);
         let mut file = BufWriter::new(private::create(path).map_err(failed)?);
@@ -264,7 +264,7 @@ impl Catalogue {
     /// The list of a backup's generation, if it is the one that the manifest names.
     ///
     /// # Errors
-    /// The disk's, or that it is another one.
+    /// [`BackupError`] for an I/O error, or when the file is another one.
     pub(super) fn of(generation: &Path, manifest: &Manifest) -> Result<Self, BackupError> {
         let path = generation.join(CONTENT_LIST);
         let found = hash_file(&path).map_err(BackupError::io("read", &path))?;
@@ -279,7 +279,7 @@ impl Catalogue {
     /// Reads a `content.jsonl`.
     ///
     /// # Errors
-    /// The disk's, or a line that cannot be read.
+    /// [`BackupError`] for an I/O error, or a line that cannot be read.
     fn read(path: &Path) -> Result<Self, BackupError> {
         let file = File::open(path).map_err(BackupError::io("read", path))?;
         let mut objects = BTreeMap::new();
@@ -319,7 +319,7 @@ fn object_of(content: &RemovedContent) -> Option<Uuid> {
     }
 }
 
-/// What a repair says of an object.
+/// The object that a repair is about, and its state after it.
 fn found(repair: &Repair) -> Option<(Uuid, ObjectState)> {
     let state = match repair.action {
         RepairAction::MarkedLost => ObjectState::Lost,

@@ -36,7 +36,7 @@ pub struct Order {
     pub data_dir: PathBuf,
     /// Directory that the backup is written to.
     pub into: PathBuf,
-    /// Whether the keys go along.
+    /// Whether the keys are copied too.
     pub with_keys: bool,
 }
 
@@ -53,7 +53,7 @@ pub struct Tally {
     pub bytes: u64,
 }
 
-/// Told what was copied so far.
+/// Called with what was copied so far.
 pub type Progress<'a> = &'a mut dyn FnMut(&Tally);
 
 /// A finished backup and what it took.
@@ -61,9 +61,9 @@ pub type Progress<'a> = &'a mut dyn FnMut(&Tally);
 pub struct Made {
     /// Manifest of the finished backup.
     pub manifest: Manifest,
-    /// SHA-256 of the manifest's file in hex: it stands for every byte.
+    /// SHA-256 of the manifest's file in hex: it covers every byte.
     pub manifest_sha256: String,
-    /// What was copied for it.
+    /// What was copied for this backup.
     pub tally: Tally,
     /// Files and generations of earlier backups that were removed.
     pub removed: u64,
@@ -71,7 +71,7 @@ pub struct Made {
     pub absent: Vec<String>,
 }
 
-/// A backup on its way. Dropped, it leaves the last finished one as it was.
+/// A backup in progress. When it is dropped, the last complete one is unchanged.
 pub struct Making {
     order: Order,
     unfinished: Unfinished,
@@ -128,7 +128,7 @@ impl Making {
             };
             Some((catalogue, taken))
         });
-        // A list that cannot be read is made anew; its content files are found by their names.
+        // A list that cannot be read is rebuilt; its content files are found by their names.
         let (catalogue, taken) = known.unwrap_or((Catalogue::default(), nothing));
         let erasures = Erasures::from(taken.position + 1);
         Ok(Self {
@@ -249,7 +249,7 @@ impl Making {
         other_journal(&self.place, self.previous.as_ref())
     }
 
-    /// What was copied must be one journal that ends where it should, and goes on where the last backup ended.
+    /// Checks that what was copied is one journal that ends where it should, and continues where the last backup ended.
     fn check(&mut self, head: &Head) -> Result<(), BackupError> {
         if let Some(previous) = &self.previous {
             let shorter = previous.position > head.position;
@@ -269,7 +269,7 @@ impl Making {
         let by = self.erased_by;
         let erasures = std::mem::replace(&mut self.erasures, Erasures::from(1));
         let findings = erasures.finish();
-        // Behind the end there may be the order of a vacuum that runs.
+        // After the end there may be the order of a vacuum that runs.
         if findings.problems.is_empty() || by <= head.position {
             Ok(findings.into_result()?)
         } else {
@@ -363,7 +363,7 @@ impl Ready {
     /// Makes it the backup of its directory, and removes what only earlier ones had.
     ///
     /// # Errors
-    /// The disk's. When only the removing failed, the next backup does it.
+    /// [`BackupError`] for an I/O error. When only the removing failed, the next backup does it.
     pub fn publish(self) -> Result<Made, BackupError> {
         let mut making = self.making;
         for directory in &making.touched {

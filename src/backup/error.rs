@@ -41,7 +41,7 @@ pub enum BackupError {
     Damaged {
         /// Name of the file within the directory.
         file: String,
-        /// What does not fit.
+        /// The difference, in words.
         what: String,
     },
     /// The directory is something else.
@@ -105,7 +105,7 @@ pub enum BackupError {
     /// Something was removed or rewritten although nothing should have been.
     #[error("the data directory changed while it was copied ({what}); run the same command again")]
     Changed {
-        /// What was seen, for operators.
+        /// What was found, for operators.
         what: String,
     },
     /// There is data where it was to be restored to.

@@ -1,4 +1,4 @@
-//! Manifests of backups, tried with whatever somebody may bring.
+//! Manifests of backups, tried with any bytes.
 
 use super::Manifest;
 use super::tests::manifest;

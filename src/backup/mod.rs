@@ -2,8 +2,8 @@
 //!
 //! `manifest.json` names a generation and every file of it with size and SHA-256, its own bytes included.
 //! `generation-N/` holds the marker, the journal's segments and `content.jsonl`, which names every file below `content/`
-//! in the same way. The next backup makes the next generation beside it, out of links to what stays as it is, and is
-//! there once its manifest has taken the place of the last one: no file that a manifest names is ever written again.
+//! in the same way. The next backup makes the next generation next to it, out of links to what is unchanged, and is
+//! complete once its manifest has replaced the last one: no file that a manifest names is ever written again.
 
 pub mod catalogue;
 pub mod create;
@@ -27,30 +27,30 @@ pub use self::error::BackupError;
 
 /// The form that this program writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
-/// What names the other files.
+/// The file that names the other files.
 pub const MANIFEST: &str = "manifest.json";
-/// Where the content files are.
+/// The directory of the content files.
 pub const CONTENT_DIRECTORY: &str = "content";
-/// What names the content files, in a generation.
+/// The file that lists the content files, in a generation.
 pub const CONTENT_LIST: &str = "content.jsonl";
 /// The journal, in a generation.
 pub const JOURNAL: &str = "journal";
 /// The keys, in a generation that has them.
 pub const KEYS: &str = "keys";
-/// Its lock keeps two backups apart, and whoever reads from one that is being made.
+/// The file whose lock excludes a second backup, and readers of one that is being made.
 const LOCK: &str = "lock";
-/// What a generation's directory begins with.
+/// The prefix of a generation's directory.
 const GENERATION: &str = "generation-";
 
-/// What a backup is.
+/// The manifest of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The form of the files.
     pub format_version: u32,
-    /// Which generation it names.
+    /// The number of the generation it names.
     pub generation: u64,
-    /// When it was made, in RFC 3339.
+    /// When the backup was made, in RFC 3339.
     pub made_at: String,
     /// The version of the program that made it.
     pub program: String,
@@ -70,7 +70,7 @@ pub struct Manifest {
     pub segments: Vec<SegmentEntry>,
     /// The generation's other files, by their paths in it.
     pub files: Vec<FileEntry>,
-    /// How much content it names.
+    /// The amount of content it names.
     pub objects: Objects,
 }
 
@@ -86,14 +86,14 @@ pub struct SegmentEntry {
     pub size: u64,
     /// SHA-256 of the file in hex.
     pub sha256: String,
-    /// The position it was cut behind; `None` for a full one.
+    /// The position after which it was cut; `None` for a full one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Position>,
-    /// Which file of the server it was copied from.
+    /// The identity of the server's file it was copied from.
     pub source: Identity,
 }
 
-/// How much content there is.
+/// Numbers of content objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Objects {
@@ -134,7 +134,7 @@ impl Manifest {
     /// Reads the bytes of `manifest.json`.
     ///
     /// # Errors
-    /// [`BackupError::Newer`] for a newer form, [`BackupError::Damaged`] when any byte is not as it was written.
+    /// [`BackupError::Newer`] for a newer form, [`BackupError::Damaged`] when any byte differs from what was written.
     pub fn parse(text: &str) -> Result<Self, BackupError> {
         #[derive(Deserialize)]
         struct Format {
@@ -188,7 +188,7 @@ fn generation_name(number: u64) -> String {
     format!("{GENERATION}{number}")
 }
 
-/// Whether a path is one that a generation's file may have, the segments aside.
+/// Whether a path is one that a generation's file may have, not counting segments.
 fn is_file_name(name: &str) -> bool {
     let key = name
         .strip_prefix(KEYS)

@@ -14,7 +14,7 @@ use crate::directory::{self, LOST_AND_FOUND};
 
 /// Says of a first backup that is not finished which data directory it is of. Nothing is written ahead of it but the lock.
 const SOURCE: &str = "unfinished.json";
-/// Where a manifest is written before it counts.
+/// The file to which a manifest is written before it is renamed.
 const UNFINISHED: &str = "manifest.json.new";
 /// Most bytes of a manifest: enough for 200,000 segments, which are 12 TiB of journal.
 const MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -113,7 +113,7 @@ impl Place {
         manifest_of(&self.root)
     }
 
-    /// The same of a directory that must have one.
+    /// The manifest of a directory that must contain a complete backup.
     pub(super) fn finished(&self) -> Result<Manifest, BackupError> {
         let place = || self.root.display().to_string();
         self.manifest()?
@@ -282,7 +282,7 @@ pub(super) fn object_path(content: &Path, object: &ObjectName) -> PathBuf {
         .join(format!("{id}.gz"))
 }
 
-/// The object whose file lies at a path below `content/`, in the one spelling it may have.
+/// The object whose file is at a path below `content/`, in the one spelling it may have.
 fn object_at(path: &str) -> Option<ObjectName> {
     let (org, rest) = path.split_once('/')?;
     let id = rest.split_once('/')?.1.strip_suffix(".gz")?;
@@ -328,7 +328,7 @@ fn files_below(directory: &Path) -> Result<Vec<PathBuf>, BackupError> {
     Ok(files)
 }
 
-/// Makes a directory that only its owner may look into, with those above it.
+/// Makes a directory that only its owner may read, with those above it.
 pub(super) fn make_directory(path: &Path) -> Result<(), BackupError> {
     let mut builder = DirBuilder::new();
     let made = builder.recursive(true).mode(0o700).create(path);

@@ -1,4 +1,4 @@
-//! Making a data directory out of a backup: checked first, written beside, and in its place only when it is whole.
+//! Making a data directory out of a backup: checked first, written next to its place, and moved there only when complete.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -27,7 +27,7 @@ pub struct Order {
     pub from: PathBuf,
     /// The data directory to be.
     pub data_dir: PathBuf,
-    /// Whether what is there may be set aside.
+    /// Whether an existing data directory may be renamed to keep it.
     pub replace: bool,
 }
 
@@ -36,7 +36,7 @@ pub struct Order {
 pub struct Restored {
     /// Manifest of the restored backup.
     pub manifest: Manifest,
-    /// Where the data is that was there before.
+    /// The new name of the data directory that was there before.
     pub set_aside: Option<PathBuf>,
 }
 
@@ -52,7 +52,7 @@ pub enum Outcome {
 /// Restores a backup.
 ///
 /// # Errors
-/// See [`BackupError`]. The data directory is then as it was, or, when an empty one could not be filled, without a marker,
+/// See [`BackupError`]. The data directory is then unchanged, or, when an empty one could not be filled, without a marker,
 /// so that no server starts there.
 pub fn restore(
     order: &Order,
@@ -84,7 +84,7 @@ pub fn restore(
     }
     let inside = free && hold.is_some();
     let new = if inside {
-        // What an empty directory lies in need not be ours to write to.
+        // The parent of an empty directory need not be writable.
         order.data_dir.join(UNFINISHED)
     } else {
         beside(&order.data_dir, UNFINISHED)?
@@ -200,7 +200,7 @@ fn remove(path: &Path) -> Result<(), BackupError> {
     removed.map_err(BackupError::io("remove", path))
 }
 
-/// A path beside another, of the same name and more.
+/// The path of a sibling: the same name with a suffix.
 fn beside(path: &Path, more: &str) -> Result<PathBuf, BackupError> {
     let absolute = std::path::absolute(path).map_err(BackupError::io("find", path))?;
     let mut name = absolute.file_name().unwrap_or_default().to_os_string();
@@ -284,7 +284,7 @@ fn sync_all(directory: &Path) -> Result<(), BackupError> {
     sync_directory(directory)
 }
 
-/// Moves all of a directory into the one it lies in, the marker last: without it no server starts there.
+/// Moves all of a directory into its parent, the marker last: without it no server starts there.
 fn move_up(new: &Path, data_dir: &Path) -> Result<(), BackupError> {
     let mut names = names(new)?;
     names.retain(|name| name != MARK);
@@ -300,7 +300,7 @@ fn move_up(new: &Path, data_dir: &Path) -> Result<(), BackupError> {
     sync_directory(data_dir)
 }
 
-/// Puts a directory where it belongs. What is there is set aside, and comes back when that fails.
+/// Moves a directory to its place. What is there is renamed, and moved back when that fails.
 fn take_place(
     new: &Path,
     data_dir: &Path,

@@ -19,17 +19,17 @@ pub const PROBLEMS_MAX: usize = 1_000;
 /// What a check found.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// What the backup is.
+    /// The manifest of the backup.
     pub manifest: Manifest,
     /// Entries of the journal that were read.
     pub entries: u64,
-    /// What is wrong; at most [`PROBLEMS_MAX`].
+    /// The differences found; at most [`PROBLEMS_MAX`].
     pub problems: Vec<Problem>,
     /// Files and generations that belong to no finished backup. Not a problem: the next one removes them.
     pub left_over: u64,
 }
 
-/// One thing that is wrong.
+/// One difference that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The file, by its path in the backup.
@@ -38,13 +38,13 @@ pub struct Problem {
     pub what: String,
 }
 
-/// Told bytes read so far.
+/// Called with the bytes read so far.
 pub type Progress<'a> = &'a mut dyn FnMut(u64);
 
 /// Checks the backup of a directory.
 ///
 /// # Errors
-/// What keeps it from looking: no backup, a manifest that is damaged, a newer format, the disk. Other damage is in the
+/// [`BackupError`] when there is no backup, a manifest is damaged, or of a newer format, or a read fails. Other damage is in the
 /// report.
 pub fn verify(root: &Path, progress: Progress<'_>) -> Result<Report, BackupError> {
     let place = Place::to_read(root)?;
@@ -75,7 +75,7 @@ pub(super) fn check(
     }
     let whole = check.journal(&manifest)?;
     match Catalogue::of(&place.generation(&manifest), &manifest) {
-        // What the list must say only a sound journal can tell.
+        // Only a sound journal shows what the list must contain.
         Ok(catalogue) => {
             let named = if whole {
                 check.list(&manifest, &catalogue)?
@@ -85,7 +85,7 @@ pub(super) fn check(
             check.content(&catalogue, &named)?;
             check.report.left_over = place.left_over(&manifest, &catalogue)?;
         }
-        // That it is another one was told among the files.
+        // That its digest differs was reported with the files.
         Err(BackupError::Damaged { .. }) => {}
         Err(error) => return Err(error),
     }
@@ -111,7 +111,7 @@ impl Check<'_> {
         self.report.problems.len() >= PROBLEMS_MAX
     }
 
-    /// Reads a file, and holds it against what is told of it.
+    /// Reads a file, and compares it with its size and SHA-256 in the manifest.
     fn file(&mut self, name: &str, size: u64, sha256: &str) -> Result<(), BackupError> {
         let path = self.place.root.join(name);
         match hash_file(&path).map_err(BackupError::io("read", &path))? {
@@ -151,7 +151,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// What the marker says is what the manifest tells of it, and nothing that this program does not know.
+    /// Checks that the marker agrees with the manifest, and contains nothing that this program does not know.
     fn marker(&mut self, manifest: &Manifest) -> Result<(), BackupError> {
         let path = self.place.generation(manifest).join(MARKER);
         let text = std::fs::read(&path).map_err(BackupError::io("read", &path))?;
@@ -226,7 +226,7 @@ impl Check<'_> {
         Ok(named)
     }
 
-    /// Holds each file against the list, and against what the journal tells of its bytes.
+    /// Compares each file with the list, and with the SHA-256 that the journal has of its bytes.
     fn content(&mut self, catalogue: &Catalogue, named: &Catalogue) -> Result<(), BackupError> {
         for (name, object) in catalogue.iter() {
             if self.is_full() {

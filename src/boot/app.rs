@@ -25,7 +25,7 @@ use crate::projections::{Store, StoreError};
 /// Serves tenants and operators from now on; `public_url` is where callers reach the gateway.
 ///
 /// # Errors
-/// When there can be no more threads.
+/// An I/O error when no thread can be started.
 pub(super) fn open_gateway(
     options: &Options,
     base: &Base,
@@ -81,7 +81,7 @@ pub(super) fn open_gateway(
 /// Applies the limits that operators have set for single orgs to what each has in flight at once.
 ///
 /// # Errors
-/// When they cannot be read.
+/// [`StoreError`] when the limits cannot be read.
 pub(super) fn limit_orgs(gateway: &Gateway, store: &Store) -> Result<(), StoreError> {
     store.reservations().load(store)?;
     let store = store.clone();

@@ -41,7 +41,7 @@ impl Base {
     /// before everything that can refuse was asked.
     ///
     /// # Errors
-    /// Wrong settings, before anything is touched; else what keeps the directory, a key or an address from being used.
+    /// [`BootError`] for wrong settings, before anything is changed; else for a directory, key or address that cannot be used.
     pub(super) async fn open(
         options: &Options,
         clock: Clock,
@@ -93,7 +93,7 @@ impl Base {
         Ok((base, sockets))
     }
 
-    /// Adds what is known of the process, its disk and its certificates to `/metrics`.
+    /// Adds metrics of the process, its disk and its certificates to `/metrics`.
     fn measure(&self, options: &Options) {
         let meters = self.gateway.meters();
         let parts = [

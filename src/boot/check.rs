@@ -4,13 +4,13 @@ use super::{BootError, Contradiction, Options, SOCKET};
 
 /// Shortest time for which a vacuum can be cancelled, outside of development.
 const PENDING_MS_MIN: i64 = 60_000;
-/// Shortest time for which an org that leaves can take its data away, outside of development.
+/// Shortest time that an org has to download its export before it is erased, outside of development.
 const WINDOW_MS_MIN: i64 = 24 * 60 * 60 * 1_000;
 
 /// Checks the settings as far as possible without touching a file or an address.
 ///
 /// # Errors
-/// Why the server would not start.
+/// The [`BootError`] with which the server would not start.
 pub fn check(options: &Options) -> Result<(), BootError> {
     if options.settings.http.listen.starts_with(SOCKET) {
         return Err(BootError::GatewaySocket(

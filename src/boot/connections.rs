@@ -10,7 +10,7 @@ pub(super) const OPERATOR_CONNECTIONS_MAX: usize = 256;
 /// Files that are open besides connections and content: databases, segments, standard error.
 const OTHER_FILES: usize = 128;
 
-/// Raises the limit of open files as far as it goes.
+/// Raises the limit of open files as far as possible.
 ///
 /// # Errors
 /// [`BootError::OpenFiles`] when the process may open fewer than a server needs without any connection.
@@ -25,7 +25,7 @@ pub(super) fn check_open_files() -> Result<(), BootError> {
 }
 
 /// The gateway's limits, with no more connections than the process may have files open besides the others it needs:
-/// out of files, the journal could not go on.
+/// out of files, the journal could not be written.
 pub(super) fn connection_limits(options: &Options) -> ConnectionLimits {
     let mut limits = options.connections;
     let Some(files) = open_files::raise_limit() else {
@@ -49,7 +49,7 @@ pub fn other_files(options: &Options) -> usize {
     OTHER_FILES + connections + transfers.uploads_max + transfers.downloads_max
 }
 
-/// Connections of the gateway for which so many open files leave room.
+/// Connections of the gateway for which a limit of `files` open files leaves room.
 pub fn connections_within(options: &Options, files: u64) -> usize {
     let files = usize::try_from(files).unwrap_or(usize::MAX);
     files - other_files(options).min(files / 2)

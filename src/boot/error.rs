@@ -63,17 +63,17 @@ pub enum BootError {
         "the gateway cannot listen on {0}, only on an address such as 127.0.0.1:8000; --operator-listen (http.operator_listen) accepts a socket"
     )]
     GatewaySocket(String),
-    /// Outside of development nobody could cancel a vacuum in time.
+    /// Outside of development a vacuum could not be cancelled in time.
     #[error(
         "ops.vacuum_pending_seconds is under 60, which only development mode allows; set 60 or more"
     )]
     PendingTooShort,
-    /// Outside of development nobody could take the data away in time.
+    /// Outside of development the data could not be downloaded in time.
     #[error(
         "utl.export_window_hours is under 24, which only development mode allows; set 24 or more"
     )]
     WindowTooShort,
-    /// Callers would be whom they say where that is not safe, or not meant.
+    /// Callers would be identified by a header where that is not safe, or not intended.
     #[error(
         "header identity lets every caller claim any identity: it needs both auth.header_identity and auth.allow_insecure_header_identity, and development mode; set neither otherwise"
     )]
@@ -81,7 +81,7 @@ pub enum BootError {
     /// Two settings that cannot both hold.
     #[error(transparent)]
     Contradiction(#[from] Contradiction),
-    /// What callers send could not be kept.
+    /// A directory that the server has to write to cannot be written.
     #[error("{} cannot be written, and the server has to write there", place.display())]
     Unwritable {
         /// The directory that cannot be written.
@@ -97,7 +97,7 @@ pub enum BootError {
     OpenFiles {
         /// Files and connections that the process may have open at once.
         files: u64,
-        /// What a server needs without any connection.
+        /// Open files that a server needs without any connection.
         needed: u64,
     },
     /// The log's directory cannot be used.
@@ -123,7 +123,7 @@ pub enum BootError {
 pub struct Contradiction {
     /// The names of the two settings that contradict each other.
     pub names: [&'static str; 2],
-    /// What must hold of them.
+    /// The rule that the settings break.
     pub rule: &'static str,
 }
 

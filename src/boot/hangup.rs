@@ -13,10 +13,10 @@ use crate::report;
 /// for one of them would end the process.
 const TAKEN: [i32; 3] = [SIGHUP, SIGUSR1, SIGUSR2];
 
-/// Has each of the signals reopen the log file and wake whoever waits for the returned notification.
+/// Has each of the signals reopen the log file and wake the tasks that wait for the returned notification.
 ///
 /// # Errors
-/// When the signal cannot be taken, or there can be no more threads.
+/// An I/O error when the signal cannot be handled, or no thread can be started.
 pub(super) fn take() -> std::io::Result<Arc<Notify>> {
     let mut signals = Signals::new(TAKEN)?;
     let hangup = Arc::new(Notify::new());

@@ -36,7 +36,7 @@ pub(super) fn listen(address: &str, development: bool) -> Result<TcpListener, Bo
 /// Whether the gateway's address can be listened on. Listens there for a moment.
 ///
 /// # Errors
-/// Why a server would not start.
+/// The [`BootError`] with which a server would not start.
 pub fn can_listen(options: &Options) -> Result<(), BootError> {
     listen(&options.settings.http.listen, options.development).map(drop)
 }
@@ -45,7 +45,7 @@ pub fn can_listen(options: &Options) -> Result<(), BootError> {
 /// trying would replace a dead one.
 ///
 /// # Errors
-/// Why a server would not start.
+/// The [`BootError`] with which a server would not start.
 pub fn can_listen_for_operators(options: &Options) -> Result<(), BootError> {
     let address = &options.settings.http.operator_listen;
     let Some(path) = address.strip_prefix(SOCKET) else {
@@ -65,7 +65,7 @@ pub(super) struct Bound {
     operators: Option<TcpListener>,
 }
 
-/// Both addresses, listened on.
+/// The sockets of both addresses.
 pub(super) struct Sockets {
     pub(super) gateway: TcpListener,
     /// The operators', and the file of a Unix socket.

@@ -59,7 +59,7 @@ pub struct Options {
     pub mrs: MrsSettings,
     /// How long content is kept and uploads are waited for.
     pub upkeep: UpkeepSettings,
-    /// Milliseconds that copies which repairs set aside as damaged are kept.
+    /// Milliseconds for which damaged copies that repairs moved are kept.
     pub damaged_retention_ms: i64,
     /// How long a vacuum or an offboarding waits for uploads within what it covers.
     pub uploads_may_take: Duration,
@@ -73,7 +73,7 @@ pub struct Options {
     pub identity: IdentitySettings,
     /// Milliseconds for which a retired signing key still verifies: never shorter than what it signed works.
     pub key_overlap_ms: i64,
-    /// Limits within which the machine's clock is believed.
+    /// Limits within which the machine's clock is trusted.
     pub trust: TrustLimits,
     /// Settings of offboardings and exports.
     pub utl: OffboardingSettings,

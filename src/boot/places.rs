@@ -27,7 +27,7 @@ pub(super) fn written(root: &Path, directory: &Directory) -> Vec<PathBuf> {
     ]
 }
 
-/// Looks whether each can be written, and each org's content. Those that are not there yet are made later.
+/// Checks whether each can be written, and each org's content. Those that are not there yet are made later.
 ///
 /// # Errors
 /// [`BootError::Unwritable`]. A full disk is none.
@@ -65,7 +65,7 @@ fn remove_attempts(place: &Path) {
             .metadata()
             .is_ok_and(|file| file.is_file() && file.len() == 0)
     });
-    // One that cannot be removed is no reason not to start: a new one tells whether the place can be written.
+    // One that cannot be removed is no reason not to start: a new one shows whether the place can be written.
     attempts.for_each(|entry| drop(fs::remove_file(entry.path())));
 }
 

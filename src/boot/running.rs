@@ -1,4 +1,4 @@
-//! Tells what the process before was doing when it ended without being told to, and notes what this one does.
+//! Reports what the previous process was doing when it ended without a stop, and notes what this one does.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ impl Drop for Noted {
     }
 }
 
-/// Reads what is left, tells it, and begins anew. Where nothing can be noted the server starts all the same.
+/// Reads and reports what is left, and begins a new list. Where nothing can be noted the server starts all the same.
 pub(super) fn open(directory: &Directory, clock: &Clock) -> Noted {
     let opened = Running::open(&directory.running(), &state::boot_id(), clock.clone());
     let (running, before) = opened.unwrap_or_else(|error| {

@@ -36,7 +36,7 @@ impl Servers {
     /// Serves what was listened on.
     ///
     /// # Errors
-    /// When a listener cannot be used, or there can be no more threads.
+    /// [`BootError`] when a listener cannot be used, or no thread can be started.
     pub(super) fn start(
         options: &Options,
         base: &Base,
@@ -70,7 +70,7 @@ impl Servers {
         drop(self.socket_file.take());
     }
 
-    /// Takes no new requests, and lets running ones end.
+    /// Takes no new requests, and waits for running ones.
     pub(super) async fn stop(&self) {
         for handle in &self.handles {
             handle.stop(true).await;
@@ -80,7 +80,7 @@ impl Servers {
     /// Waits for the end of the servers' threads after [`Servers::stop`].
     ///
     /// # Errors
-    /// That of a server, or a panic.
+    /// The I/O error of a server, or one for its panic.
     pub(super) async fn ended(self) -> io::Result<()> {
         self.ended
             .await

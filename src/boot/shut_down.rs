@@ -11,10 +11,10 @@ use crate::{offload, os_error, report};
 /// How much longer than for requests is waited for the threads that serve them.
 const STOPPING: Duration = Duration::from_secs(1);
 
-/// Lets running requests and steps of jobs end, for a time.
+/// Waits for running requests and steps of jobs, for a time.
 ///
 /// # Errors
-/// That of a server. What has not ended in time is no error: it ends with the process.
+/// The I/O error of a server. What has not ended in time is no error: it ends with the process.
 pub(super) async fn end_requests(
     servers: Servers,
     actors: &Actors,
@@ -28,10 +28,10 @@ pub(super) async fn end_requests(
     in_time.unwrap_or(Ok(()))
 }
 
-/// Closes actors and databases, once nobody is served any more. The next process finds the directory free.
+/// Closes actors and databases, once no request is served any more. The next process finds the directory free.
 ///
 /// # Errors
-/// When the journal or the projections cannot be closed.
+/// [`BootError`] when the journal or the projections cannot be closed.
 pub(super) async fn close(actors: Actors, stores: &Stores) -> Result<(), BootError> {
     actors.close();
     let (journal, store) = (stores.journal.clone(), stores.store.clone());
@@ -54,14 +54,14 @@ const THREADS_WAIT: Duration = Duration::from_secs(1);
 /// Waits for the end of threads, for a second at most: long work on them ends with the process.
 ///
 /// # Errors
-/// When there can be no more threads.
+/// An I/O error when no thread can be started.
 fn wait_briefly(join: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::Builder::new()
         .name("joiner".to_owned())
         .spawn(move || {
             join();
-            // Nobody hears it who has waited long enough.
+            // The receiver is gone when it has waited long enough.
             let _: Result<(), _> = tell.send(());
         })?;
     // Not over by then is fine.

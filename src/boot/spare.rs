@@ -12,7 +12,7 @@ use crate::disk;
 
 /// Where a machine has a file system in memory: shm_overview(7).
 const IN_MEMORY: &str = "/dev/shm";
-/// Room that the copies get beside what they take: entries that the databases lack.
+/// Extra room for the copies: entries that the databases lack.
 const SLACK_BYTES: u64 = 64 * 1024 * 1024;
 const JOURNAL_DATABASE: &str = "sled";
 const PROJECTIONS: &str = "current";
@@ -66,12 +66,12 @@ impl Spare {
         &self.root
     }
 
-    /// What stands for the journal's directory.
+    /// The directory to use in place of the journal's.
     pub(super) fn journal(&self) -> PathBuf {
         self.root.join("journal")
     }
 
-    /// What stands for the projections' directory.
+    /// The directory to use in place of the projections'.
     pub(super) fn projections(&self) -> PathBuf {
         self.root.join("projections")
     }
@@ -79,15 +79,15 @@ impl Spare {
 
 impl Drop for Spare {
     fn drop(&mut self) {
-        // What is left goes with the next start.
+        // What is left is removed by the next start.
         let _: io::Result<()> = remove(&self.root);
     }
 }
 
-/// Removes what a server left that could not end in order. Whoever calls holds the data directory.
+/// Removes what a killed server left. The caller holds the data directory's lock.
 pub(super) fn clear(data_dir: &Path) {
     for place in places(data_dir).into_iter().flatten() {
-        // It takes room, and is in nobody's way.
+        // It takes room, but does no harm.
         let _: io::Result<()> = remove(&place);
     }
 }

@@ -1,4 +1,4 @@
-//! How long a server that is told to stop may take, and the end of a process that takes longer.
+//! How long a server may take to stop, and the end of a process that takes longer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::report::{self, Event};
 use crate::reserve::{Level, Reserve};
 use crate::running::Running;
 
-/// Seconds that running requests and steps of jobs have to end once the process is told to stop.
+/// Seconds that running requests and steps of jobs have to end once the process is asked to stop.
 pub(super) const SHUTDOWN_SECONDS: u64 = 8;
 /// Seconds until the process ends whatever is left to do: under the minute that the unit of systemd gives it.
 const END_SECONDS: u64 = 55;
@@ -22,9 +22,9 @@ const BROKEN_OFF: i32 = 1;
 /// The times of one stop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// For running requests and steps of jobs.
+    /// The time for running requests and steps of jobs.
     pub(super) requests: Duration,
-    /// From the signal to the end of the process.
+    /// The time from the signal to the end of the process.
     pub(super) end: Duration,
 }
 
@@ -44,8 +44,8 @@ impl Times {
     }
 }
 
-/// Ends the process after a time, or makes it a new one, unless it ends before. The journal loses nothing by it: what was
-/// answered as done is in its log, and everything beside that is made again at the next start.
+/// Ends the process after a time, or restarts it, unless it ends before. The journal loses nothing by it: what was
+/// confirmed to callers is in its log, and everything else is rebuilt at the next start.
 pub(super) fn end_after(
     within: Duration,
     again: Option<(StartAgain, Addresses)>,
@@ -63,7 +63,7 @@ pub(super) fn end_after(
             log.close();
         }
         if let Some((start_again, addresses)) = again {
-            // It is meant, and no crash.
+            // An intended end, not a crash.
             running.close();
             let error = start_again(&addresses);
             report::notice(&format!("the process cannot restart: {error}"));
@@ -71,7 +71,7 @@ pub(super) fn end_after(
         std::process::exit(BROKEN_OFF);
     };
     let thread = std::thread::Builder::new().name("stop".to_owned());
-    // Without it whoever stopped the process has to be less patient.
+    // Without it the stop may take longer than that.
     if let Err(error) = thread.spawn(end) {
         report::notice(&format!(
             "signals that end the process cannot be handled: {error}"

@@ -23,7 +23,7 @@ pub(super) struct Stores {
 /// Opens the journal, then brings the projections up to it. Without room for that, reads are served from elsewhere.
 ///
 /// # Errors
-/// Damage of the journal, another process that has it open, and what the disk refuses.
+/// [`BootError`] for damage of the journal, another process that has it open, or an I/O error.
 pub(super) fn open_stores(
     options: &Options,
     directory: &Directory,
@@ -110,7 +110,7 @@ fn journal_options(options: &Options) -> JournalOptions {
     }
 }
 
-/// Tells of a replay that takes its time.
+/// Reports the progress of a replay that takes its time.
 fn progress(what: &'static str) -> impl FnMut(u64, u64) {
     let mut last_told = 0;
     move |done: u64, total: u64| {

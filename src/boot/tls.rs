@@ -1,4 +1,4 @@
-//! TLS of a server: read at the start, looked at again each second and on SIGHUP, measured, and told of.
+//! TLS of a server: files read at the start, checked again each second and on SIGHUP, measured, and reported.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::tls::{FilesOfAddresses, Tls, TlsError};
 
 /// How often is looked whether a file has changed: as often as at the other files of keys.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Days before its end from which a certificate is told of: those who renew begin 30 days before.
+/// Days before its end from which a certificate is reported: programs that renew begin 30 days before.
 pub(crate) const ENDING_DAYS: i64 = 14;
 /// What plain HTTP beyond this machine means, and what to do about it.
 pub(super) const PLAIN_HTTP: &str = "credentials are sent unencrypted; set http.tls_cert_file and http.tls_key_file, or listen on loopback behind a proxy that has TLS";
@@ -32,7 +32,7 @@ pub(super) struct Secured {
 /// The files of each address that is served with TLS, as the settings name them.
 ///
 /// # Errors
-/// When settings that belong together are not set together.
+/// [`BootError`] when settings that belong together are not set together.
 pub fn tls_files(options: &Options) -> Result<FilesOfAddresses, BootError> {
     let at_socket = options.settings.http.operator_listen.starts_with(SOCKET);
     Ok(options.tls.files(at_socket)?)
@@ -59,7 +59,7 @@ pub fn plain_addresses(options: &Options) -> Vec<&str> {
     plain.map(|(address, _)| address).collect()
 }
 
-/// Whether an address is one of this machine alone. What cannot be listened on is told elsewhere.
+/// Whether an address is one of this machine alone. An address that cannot be listened on is reported elsewhere.
 fn is_loopback(address: &str) -> bool {
     let Ok(addresses) = std::net::ToSocketAddrs::to_socket_addrs(address) else {
         return true;
@@ -77,7 +77,7 @@ pub fn days_left(ends_at: Timestamp, now: Timestamp) -> i64 {
 }
 
 impl Secured {
-    /// Reads the files, and tells of plain HTTP where others can listen.
+    /// Reads the files, and reports plain HTTP where other machines can connect.
     ///
     /// # Errors
     /// [`BootError::Tls`].
@@ -135,7 +135,7 @@ impl Secured {
         );
     }
 
-    /// Looks at the files again and again, also when told to.
+    /// Checks the files each second, and when notified.
     pub(super) async fn watch(self, clock: Clock, hangup: Arc<Notify>) {
         let watched = self.each().map(|(listener, tls)| Watched {
             listener,
@@ -157,7 +157,7 @@ impl Secured {
                 }
                 watched
             });
-            // Its panic is told where it was; what is served stays as it is.
+            // Its panic has been logged; what is served stays the same.
             let Ok(looked) = looking.await else { return };
             watched = looked;
             hung_up = tokio::select! {
@@ -168,12 +168,12 @@ impl Secured {
     }
 }
 
-/// One address's files, and what was told of them.
+/// One address's files, and what was reported of them.
 struct Watched {
     listener: &'static str,
     tls: Arc<Tls>,
     failed_looks: u32,
-    /// That they cannot be served.
+    /// Whether it was reported that they cannot be served.
     told: bool,
     /// Days that the certificate had left.
     told_days: Option<i64>,

@@ -1,4 +1,4 @@
-//! What a start finds that does not keep it from serving, and that operators must hear of.
+//! What a start finds that does not keep it from serving, and that operators must know.
 
 use std::net::SocketAddr;
 
@@ -39,7 +39,7 @@ pub(super) fn of_settings(options: &Options, listening: SocketAddr) -> Vec<Strin
 /// What is odd about a journal, a clock, and whether the key of hashes was made at this start.
 ///
 /// # Errors
-/// When the last entry cannot be read.
+/// [`JournalError`] when the last entry cannot be read.
 pub(super) fn find(
     journal: &dyn Journal,
     now: Timestamp,

@@ -73,7 +73,7 @@ impl Place {
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// The same with one more parameter.
+    /// Adds one more parameter.
     pub(super) fn and(mut self, name: &str, value: &str) -> Self {
         self.0.push((name.to_owned(), value.to_owned()));
         self

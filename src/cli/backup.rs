@@ -97,7 +97,7 @@ struct RestoreArgs {
 /// Runs one verb.
 ///
 /// # Errors
-/// Whatever keeps it from being done.
+/// The [`Failure`] of the verb.
 pub(super) fn run(
     arguments: &BackupArgs,
     profile: &dyn Fn() -> Result<Profile, Failure>,
@@ -228,7 +228,7 @@ impl RestoreArgs {
     }
 }
 
-/// What every verb tells of a backup.
+/// The facts of a backup that every verb prints.
 fn manifest_facts(manifest: &Manifest) -> Value {
     json!({
         "position": manifest.position,
@@ -266,7 +266,7 @@ fn exit_of(report: &Report) -> Exit {
     }
 }
 
-/// Tells bytes read on a terminal.
+/// A progress bar of bytes read, on a terminal.
 struct Told(ProgressBar);
 
 impl Default for Told {

@@ -21,7 +21,7 @@ impl BareArgs {
     /// Prints an answer, or only one text of it.
     ///
     /// # Errors
-    /// Those of what was made, unless they have been told.
+    /// The [`Failure`] in `made`, unless `--bare` was given, which prints it here.
     pub(super) fn tell(
         &self,
         printer: &Printer,
@@ -39,7 +39,7 @@ impl BareArgs {
         })
     }
 
-    /// The same for an answer with a secret: a person is told that it does not come again.
+    /// The same for an answer with a secret: a person is warned that it is shown only once.
     ///
     /// # Errors
     /// As [`BareArgs::tell`].
@@ -59,7 +59,7 @@ impl BareArgs {
     }
 }
 
-/// One text of a good answer.
+/// Returns one text of a good answer.
 fn alone(reply: Reply, name: &str) -> Result<String, Failure> {
     let reply = super::failure::granted(reply)?;
     let text = reply.data()[name].as_str().map(table::clean);

@@ -41,16 +41,16 @@ impl RecordChangeArgs {
 /// The revision a record has. Doomed ones are read too, so that it is the change that is refused, with its reason.
 ///
 /// # Errors
-/// When there is no such record, or it cannot be read.
+/// [`Failure`] when there is no such record, or it cannot be read.
 pub(super) fn present_revision(client: &Client, query: Query) -> Result<Option<u64>, Failure> {
     let query = query.and("include_doomed", "true");
     Ok(granted(client.meta(&query.pairs())?)?.revision())
 }
 
-/// Whose records are meant.
+/// The org whose records the call is about.
 ///
 /// # Errors
-/// A usage failure when nobody said.
+/// A usage failure when no org is given.
 pub(super) fn orgcode(profile: &Profile) -> Result<&str, Failure> {
     profile.org("which org?")
 }
@@ -65,10 +65,10 @@ pub(super) fn invoke(
     Ok(client.invoke(function, &Value::Object(body))?)
 }
 
-/// A body about the org that is meant, with what was said on the command line.
+/// A body with the profile's org and the arguments of the command line.
 ///
 /// # Errors
-/// A usage failure when nobody said which org.
+/// A usage failure when no org is given.
 pub(super) fn of_org(profile: &Profile, arguments: &impl Serialize) -> Result<Value, Failure> {
     Ok(Value::Object(with(about(orgcode(profile)?), arguments)))
 }

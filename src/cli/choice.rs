@@ -21,7 +21,7 @@ pub(super) enum Mode {
 
 /// What is to be known of content to choose how it travels.
 pub(super) struct Look<'a> {
-    /// What the caller wants.
+    /// The mode that the caller asked for.
     pub(super) asked: Option<Mode>,
     /// The media type of the content.
     pub(super) content_type: &'a str,
@@ -35,7 +35,7 @@ impl Look<'_> {
     /// Chooses.
     ///
     /// # Errors
-    /// When what the caller wants cannot be done with this content.
+    /// [`Failure`] when what the caller wants cannot be done with this content.
     pub(super) fn choose(&self) -> Result<Mode, Failure> {
         match self.asked {
             Some(Mode::Presign) => Ok(Mode::Presign),

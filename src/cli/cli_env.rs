@@ -13,12 +13,12 @@ use super::secret::Secret;
 /// Most bytes read of an answer to a question.
 const ANSWER_BYTES_MAX: u64 = 256;
 
-/// Looks a variable up.
+/// A function that returns a variable of the environment.
 pub(super) type Environment = Box<dyn Fn(&str) -> Option<String>>;
 /// Asks a person for something that is not shown while it is typed.
 pub(super) type HiddenQuestion = Box<dyn FnMut(&str) -> io::Result<String>>;
 
-/// What is around the process.
+/// The environment of the process: variables, streams and questions.
 pub(super) struct CliEnv {
     /// Looks up a variable of the process.
     pub(super) environment: Environment,
@@ -33,7 +33,7 @@ pub(super) struct CliEnv {
 }
 
 impl CliEnv {
-    /// Those of this process.
+    /// The environment of this process.
     pub(super) fn of_process() -> Self {
         let screen: Option<Box<dyn Write>> = if io::stderr().is_terminal() {
             Some(Box::new(io::stderr()))
@@ -52,7 +52,7 @@ impl CliEnv {
     /// Asks for a secret.
     ///
     /// # Errors
-    /// A usage failure that tells how else to give it, when nobody can be asked.
+    /// A usage failure that says how else to give it, when nobody can be asked.
     pub(super) fn ask(&mut self, question: &str, how_else: &str) -> Result<Secret, Failure> {
         if !self.typed || self.screen.is_none() {
             return Err(Failure::Usage(how_else.to_owned()));
@@ -69,7 +69,7 @@ impl CliEnv {
         }
     }
 
-    /// Asks for a new secret, twice, because nobody sees a slip.
+    /// Asks for a new secret, twice, because typing is not shown.
     ///
     /// # Errors
     /// As [`CliEnv::ask`]; a usage failure when the two differ.
@@ -83,10 +83,10 @@ impl CliEnv {
         }
     }
 
-    /// Tells a person something that is no part of the answer. A program is told nothing.
+    /// Prints something for a person that is no part of the answer. Programs get nothing.
     pub(super) fn note(&mut self, text: &str) {
         if let Some(screen) = &mut self.screen {
-            // With the terminal gone there is nobody left to tell.
+            // With the terminal gone nobody can read it.
             let _: io::Result<()> = writeln!(screen, "{text}");
         }
     }
@@ -118,7 +118,7 @@ impl CliEnv {
 }
 
 /// Asks at the terminal. What reads there sends this process the signal of Ctrl-C, which must not end it before the
-/// terminal is as it was: it would go on hiding what is typed.
+/// terminal is restored: it would continue hiding what is typed.
 fn hidden_question() -> HiddenQuestion {
     let mut heard: Option<Arc<AtomicBool>> = None;
     Box::new(move |question| {
@@ -137,7 +137,7 @@ fn hidden_question() -> HiddenQuestion {
     })
 }
 
-/// One line, or its beginning.
+/// Reads one line, or its beginning.
 fn line(input: &mut dyn Read) -> io::Result<String> {
     let (mut bytes, mut byte) = (Vec::new(), [0]);
     let mut input = input.take(ANSWER_BYTES_MAX);

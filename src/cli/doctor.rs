@@ -1,4 +1,4 @@
-//! `g3n doctor`: looks whether a server can start here or how the one that runs is, and changes nothing.
+//! `g3n doctor`: checks whether a server can start here, or the state of the one that runs, and changes nothing.
 
 mod history;
 mod keys;
@@ -46,7 +46,7 @@ pub struct DoctorArgs {
     free_bytes_min: u64,
 }
 
-/// What is looked at.
+/// What the doctor examines.
 struct Patient<'a> {
     data_dir: &'a Path,
     development: bool,
@@ -54,9 +54,9 @@ struct Patient<'a> {
     options: Option<&'a Options>,
     /// These settings, and where each was set.
     settings: Option<&'a Settings>,
-    /// Who serves from the directory, as far as that can be told.
+    /// The process that serves from the directory, when it is known.
     holder: Option<&'a Holder>,
-    /// Whether that cannot be told.
+    /// Whether the lock, which names it, cannot be read.
     lock_unreadable: bool,
 }
 
@@ -123,7 +123,7 @@ fn examine(arguments: &DoctorArgs, connection: &Connection) -> Vec<Finding> {
     ]
 }
 
-/// What to do when this user may not look.
+/// What to do when this user may not read something.
 const ACCESS: &str = "run this as the user that runs the server; if that user may not, give it access with chown and chmod";
 
 /// What to do about an error of a file or a directory.
@@ -134,7 +134,7 @@ fn fix_of(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
-/// What stands in the place of a finding that needs settings which make sense.
+/// The finding of a check that needs valid settings, when there are none.
 fn without_settings(name: &'static str) -> Finding {
     Finding::skipped(name, "the settings cannot be read")
 }

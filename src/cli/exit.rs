@@ -2,7 +2,7 @@
 
 use crate::client::Reply;
 
-/// What the program tells the shell.
+/// The program's exit statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -16,9 +16,9 @@ pub enum Exit {
     Unreachable = 3,
     /// The credential is missing, unknown, or not enough.
     Credentials = 4,
-    /// There is no such thing.
+    /// What was asked for does not exist.
     NotFound = 5,
-    /// Somebody changed it meanwhile, or its state does not allow this.
+    /// Another caller changed it meanwhile, or its state does not allow this.
     Conflict = 6,
     /// A maintenance window is active.
     Maintenance = 8,
@@ -36,12 +36,12 @@ impl Exit {
         self as u8
     }
 
-    /// What an answer of the service means.
+    /// The exit status for an answer of the service.
     pub fn of(reply: &Reply) -> Self {
         match (reply.status, reply.tag()) {
             _ if reply.is_success() => Self::Success,
             (401, _) => Self::Credentials,
-            // The other 403s are about the org or the url, whoever calls.
+            // The other 403s are about the org or the url, not about the caller.
             (
                 403,
                 Some("not-authorized" | "not-owner" | "user-not-verified" | "secret-code-mismatch"),

@@ -25,7 +25,7 @@ pub enum Failure {
     File {
         /// The file that cannot be used.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The content is not what it should be; the tag is one of the service's, or says that an export is damaged.
@@ -44,7 +44,7 @@ pub enum Failure {
     InTheWay {
         /// A tag for it.
         tag: &'static str,
-        /// What is in the way, and what to do.
+        /// The reason, and what to do.
         message: String,
     },
     /// A person who was asked did not say yes.
@@ -53,7 +53,7 @@ pub enum Failure {
     /// What was to be shown cannot be: the disk is full, or the device is broken.
     #[error("standard output cannot be written")]
     Stdout(#[source] io::Error),
-    /// Whoever read standard output went away: enough was seen.
+    /// The reader of standard output closed it, as `head` does.
     #[error("standard output is closed")]
     ReaderGone,
 }
@@ -119,13 +119,13 @@ impl Failure {
         }
     }
 
-    /// One sentence, causes included.
+    /// The failure in one sentence, causes included.
     pub fn text(&self) -> String {
         os_error::told(self)
     }
 }
 
-/// An error and what caused it in one sentence, for a row that has what to do beside it.
+/// An error and its causes in one sentence, for a row with an advice next to it.
 pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output::{Printer, ended};
 
-/// State of one thing that was checked.
+/// The result of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// As it should be.
@@ -30,12 +30,12 @@ impl State {
     }
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
-    /// What was looked at.
+    /// The name of the check.
     pub(super) name: &'static str,
-    /// How the check went.
+    /// The result of the check.
     pub(super) state: State,
     /// What was found; never a secret.
     pub(super) found: String,
@@ -67,7 +67,7 @@ impl Finding {
         Self::new(name, State::Fail, found.into(), Some(fix.into()))
     }
 
-    /// Not looked at, and why.
+    /// Not checked, and why.
     pub(super) fn skipped(name: &'static str, why: impl Into<String>) -> Self {
         Self::new(name, State::Skipped, why.into(), None)
     }
@@ -95,10 +95,10 @@ pub(super) fn is_good(findings: &[Finding], strict: bool) -> bool {
     })
 }
 
-/// Prints the verdict, facts beside it, and every finding; the program ends with 0 or 1.
+/// Prints the verdict, the given facts, and every finding; the program ends with 0 or 1.
 ///
 /// # Errors
-/// When standard output cannot be written.
+/// [`Failure`] when standard output cannot be written.
 pub(super) fn tell(
     printer: &Printer,
     mut facts: Value,

@@ -94,7 +94,7 @@ fn alone(
         Err(failure) if out.bytes == 0 => Err(failure),
         Err(failure) => {
             if failure.exit() != Exit::Success {
-                // With standard error gone there is nobody left to tell.
+                // With standard error gone nobody can read it.
                 let told = writeln!(
                     io::stderr(),
                     "error: {}\n  {}",
@@ -190,7 +190,7 @@ struct Checked<'a> {
     size: u64,
 }
 
-/// What the service tells of the gzip.
+/// What the service states of the gzip.
 #[derive(Clone, Copy)]
 struct Told<'a> {
     size: u64,

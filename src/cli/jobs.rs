@@ -16,7 +16,7 @@ use super::progress;
 use super::table::clean;
 use crate::client::Reply;
 
-/// How often a job is looked at.
+/// How often a job's status is read.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Background jobs of the server (operators).
@@ -81,7 +81,7 @@ struct OrderArgs {
 /// Runs one verb.
 ///
 /// # Errors
-/// Whatever keeps it from being done.
+/// The [`Failure`] of the verb.
 pub(super) fn run(
     arguments: &JobsArgs,
     profile: &Profile,
@@ -129,7 +129,7 @@ fn counts(job: &Value) -> Counts {
     (count("runs"), count("failures"))
 }
 
-/// How a watched job goes. One that was ordered is looked at since it had these counts.
+/// The state of a watched job. One that was ordered is watched since it had these counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sight {
     Running,

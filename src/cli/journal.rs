@@ -1,4 +1,4 @@
-//! `g3n journal`: reads the history, beside a running server or without one.
+//! `g3n journal`: reads the history, while a server runs or without one.
 
 mod export;
 mod show;
@@ -28,7 +28,7 @@ use crate::journal::{Entry, JournalError, state};
 use crate::journal::{Options, SledJournal};
 use crate::projections::generation;
 
-/// How often `tail --follow` looks for more.
+/// How often `tail --follow` reads new entries.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 /// Memory for the projections' pages while they are rebuilt.
 const REBUILD_CACHE_BYTES: u64 = 256 * 1024 * 1024;
@@ -213,7 +213,7 @@ fn tail(
     for entry in replay::replay(dir)?.from(start).judged() {
         let entry = match entry {
             Ok(entry) => entry,
-            // What was read is shown, and then why no more is.
+            // What was read is shown, and then the error.
             Err(error) => {
                 damage = Some(error);
                 break;

@@ -220,7 +220,7 @@ struct DoomArgs {
 /// Runs one verb.
 ///
 /// # Errors
-/// Whatever keeps it from being done.
+/// The [`Failure`] of the verb.
 pub(super) fn run(
     arguments: &MrsArgs,
     profile: &Profile,

@@ -17,7 +17,7 @@ use super::profile::Profile;
 use crate::client::Reply;
 use crate::domain::quota::{LIMIT_MAX, Quota};
 
-/// What an org can be.
+/// The statuses of an org.
 const STATUSES: [&str; 6] = [
     "unverified",
     "verified",
@@ -250,7 +250,7 @@ struct StatusArgs {
 /// Runs one verb.
 ///
 /// # Errors
-/// Whatever keeps it from being done.
+/// The [`Failure`] of the verb.
 pub(super) fn run(
     arguments: &OfmArgs,
     profile: &Profile,
@@ -324,7 +324,7 @@ impl QuotaArgs {
 }
 
 impl StatusArgs {
-    /// Sets the status. Whoever dooms an org at a terminal is asked first: there is no way back.
+    /// Sets the status. At a terminal, dooming an org has to be confirmed first: it cannot be undone.
     fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
         let org = profile.named_org("which org?")?;
         let body = with(about(org), self);

@@ -126,8 +126,8 @@ impl WalkArgs {
     }
 }
 
-/// Tells how far a walk is, on standard error: in one line that changes when it is a terminal. How far there is to go
-/// nobody knows.
+/// Shows the progress of a walk on standard error: in one line that changes when it is a terminal. The total is not
+/// known.
 fn told(bar: &ProgressBar, sum: &Value) {
     let found = sum["drift"].as_array().map_or(0, Vec::len);
     let what = match found {
@@ -135,7 +135,7 @@ fn told(bar: &ProgressBar, sum: &Value) {
         _ => format!("{} checked so far, {found} differences", sum["scanned"]),
     };
     if bar.is_hidden() {
-        // With standard error gone there is nobody left to tell.
+        // With standard error gone nobody can read it.
         drop(writeln!(io::stderr(), "{what}"))
     } else {
         bar.set_message(what);

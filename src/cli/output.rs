@@ -62,7 +62,7 @@ impl Printer {
         }
     }
 
-    /// For whom it prints.
+    /// The kind of output that is printed.
     pub fn output(&self) -> Output {
         self.output
     }
@@ -161,7 +161,7 @@ pub fn envelope(tag: &str, message: &str) -> Value {
 /// Writes a text and a line break to standard output.
 ///
 /// # Errors
-/// When it cannot be written; a reader that went away is no error.
+/// An I/O error when the line cannot be written; a reader that went away is no error.
 pub fn print_line(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     quiet_when_closed(writeln!(out, "{text}").and_then(|()| out.flush()))
@@ -188,7 +188,7 @@ fn print_lines(reply: &Reply) -> io::Result<()> {
     }
 }
 
-/// Readers such as `head` go away when they have seen enough.
+/// Readers such as `head` close the pipe when they have read enough.
 pub(super) fn quiet_when_closed(told: io::Result<()>) -> io::Result<()> {
     match told {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

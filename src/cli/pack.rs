@@ -16,7 +16,7 @@ use crate::domain::record::OBJECT_BYTES_MAX;
 pub(super) struct Packed {
     /// The bytes, from the first on.
     pub(super) file: File,
-    /// How many there are.
+    /// The number of bytes.
     pub(super) size: u64,
     /// Their MD5 in hex.
     pub(super) md5: String,

@@ -9,12 +9,12 @@ use super::failure::Failure;
 use super::secret::{Secret, secret};
 use super::secret_source::SecretSource;
 
-/// Where help shows the flags.
+/// The heading of the flags in help.
 pub(super) const HEADING: &str = "Passcode";
 /// How to give the passcode where nobody can be asked for it.
 const HOW: &str = "this needs the passcode; give --passcode-file FILE (- is standard input), set G3N_PASSCODE, or give --passcode";
 
-/// How to give a new one.
+/// How to give a new passcode, for an error.
 const HOW_NEW: &str = "this needs the new passcode; give --new-passcode-file FILE (- is standard input), or set G3N_NEW_PASSCODE";
 
 /// Where the passcode is.
@@ -60,7 +60,7 @@ impl PasscodeArgs {
     /// The passcode there is.
     ///
     /// # Errors
-    /// When its place cannot be read, or there is none and nobody can be asked.
+    /// [`Failure`] when its place cannot be read, or there is none and nobody can be asked.
     pub(super) fn find(&self, env: &mut CliEnv) -> Result<Secret, Failure> {
         match self.places().find(env)? {
             Some(passcode) => Ok(passcode),

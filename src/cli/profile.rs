@@ -18,14 +18,14 @@ pub use self::connection::{Connection, Origin, Sourced};
 pub(super) use self::file::find_file;
 pub(super) use self::kept::KeptProfile;
 
-/// Where a server on this machine serves tenants.
+/// The default address for tenants, on this machine.
 const BASE_URL: &str = "http://127.0.0.1:8000";
 /// Fields that are sent as headers of HTTP.
 const CREDENTIALS: &[&str] = &["session_guid", "api_key", "jwt", "operator_token"];
-/// Where it serves operators.
+/// The default address for operators, on this machine.
 const OPERATOR_URL: &str = "http://127.0.0.1:8001";
 
-/// Everything a call needs to know beside the call itself.
+/// Everything a call needs besides the call itself.
 #[derive(Clone)]
 pub struct Profile {
     /// The profile's name, when one was named.
@@ -42,7 +42,7 @@ pub struct Profile {
     email: Option<Sourced>,
     session_guid: Option<Sourced>,
     api_key: Option<Sourced>,
-    /// There only when it is called with.
+    /// The token; `None` unless calls use it.
     jwt: Option<Sourced>,
     operator_token: Option<Sourced>,
     ca_file: Option<Sourced>,
@@ -170,7 +170,7 @@ impl Profile {
         Client::trusting(&self.base_url.value, Credential::None, &self.trust)
     }
 
-    /// The same, of whoever answers there.
+    /// The same, without checking which server answers there.
     pub(super) fn anyone_at_any(&self) -> Client {
         Client::trusting(&self.base_url.value, Credential::None, &Trust::anybody())
     }
@@ -180,7 +180,7 @@ impl Profile {
         self.operators_with(self.operator())
     }
 
-    /// The same with a given credential.
+    /// A client of the operators' address with a given credential.
     pub(super) fn operators_with(&self, credential: Credential) -> Client {
         Client::trusting(&self.operator_url.value, credential, &self.trust)
     }
@@ -190,7 +190,7 @@ impl Profile {
         &self.trust
     }
 
-    /// Who calls the operators' address.
+    /// The credential for the operators' address.
     pub fn operator(&self) -> Credential {
         match &self.operator_token {
             Some(token) => Credential::OperatorToken(token.value.clone()),
@@ -227,10 +227,10 @@ impl Profile {
         Secret::parse(&self.api_key.as_ref()?.value)
     }
 
-    /// The org that is meant.
+    /// The org of the call, from a flag, the environment or the profile.
     ///
     /// # Errors
-    /// A usage failure that begins with a question, when nobody said.
+    /// A usage failure that begins with a question, when no org is given.
     pub(super) fn org(&self, question: &str) -> Result<&str, Failure> {
         match &self.orgcode {
             Some(orgcode) => Ok(&orgcode.value),
@@ -247,7 +247,7 @@ impl Profile {
         named.map(|org| org.value.as_str())
     }
 
-    /// The org that a flag names: some things are said each time, and are no habit of a profile or a shell.
+    /// The org that a flag names: destructive calls do not take it from a profile or the environment.
     ///
     /// # Errors
     /// A usage failure that begins with a question, when no flag names one.

@@ -25,7 +25,7 @@ pub(super) fn of_steps() -> ProgressBar {
     bar(0, "{msg} {wide_bar} {pos}/{len}")
 }
 
-/// One line that changes, for something whose length nobody knows; cleared when dropped.
+/// One line that changes, for something of unknown length; cleared when dropped.
 pub(super) fn line() -> ProgressBar {
     ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear)
 }

@@ -1,4 +1,4 @@
-//! `g3n mrs put`: chooses how content travels, packs it, and carries it over.
+//! `g3n mrs put`: chooses how content is sent, packs it, and uploads it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,7 +23,7 @@ use crate::domain::record::INLINE_CONTENT_TYPE;
 
 /// How often another upload url is asked for: more than a day has of the shortest that people set.
 const RENEWALS_MAX: u32 = 1_000;
-/// What a file is when nobody says.
+/// The media type of a file when none is given.
 const FILE_CONTENT_TYPE: &str = "application/octet-stream";
 
 /// What to put where.
@@ -138,8 +138,8 @@ impl PutArgs {
         body
     }
 
-    /// Sends the put; over an existing record once more, with the revision it has. With a key it is sent only as it is:
-    /// the key remembers the first answer, and a revision read anew would make every repetition another request.
+    /// Sends the put; over an existing record once more, with the revision it has. With a key it is sent only unchanged:
+    /// the key remembers the first answer, and a revision read again would make every repetition another request.
     fn put(
         &self,
         client: &Client,
@@ -305,7 +305,7 @@ fn check_sha256(record: &Value, packed: &Packed) -> Result<(), Failure> {
     }
 }
 
-/// The request as text: a payload goes into it byte for byte, which a JSON value would not keep.
+/// The request as text: a payload is inserted byte for byte, which a JSON value would not keep.
 fn request(body: &Map<String, Value>, payload: Option<&str>) -> Result<String, Failure> {
     let unwritable = |error: serde_json::Error| not_json(&error.to_string());
     let mut members: BTreeMap<&str, Box<RawValue>> = BTreeMap::new();
@@ -319,9 +319,9 @@ fn request(body: &Map<String, Value>, payload: Option<&str>) -> Result<String, F
     serde_json::to_string(&members).map_err(unwritable)
 }
 
-/// What to do about it, on standard error.
+/// Prints advice on standard error.
 fn hint(text: &str) {
-    // With standard error gone there is nobody left to tell.
+    // With standard error gone nobody can read it.
     let _: io::Result<()> = writeln!(io::stderr(), "hint: {text}");
 }
 

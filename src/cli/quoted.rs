@@ -1,4 +1,4 @@
-//! Paths in lines that are meant to be pasted into a shell.
+//! Paths in lines to be pasted into a shell.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

@@ -13,7 +13,7 @@ const FILE_BYTES_MAX: u64 = 4096;
 
 /// The places of one secret, the first of which counts.
 pub(super) struct SecretSource<'a> {
-    /// What it is called, for failures.
+    /// The name of the secret in failures.
     pub(super) what: &'static str,
     /// A flag that is the secret.
     pub(super) flag: Option<&'a Secret>,
@@ -27,7 +27,7 @@ impl SecretSource<'_> {
     /// The secret of the first place that has one.
     ///
     /// # Errors
-    /// When that place cannot be read, or holds none.
+    /// [`Failure`] when that place cannot be read, or holds no secret.
     pub(super) fn find(&self, env: &mut CliEnv) -> Result<Option<Secret>, Failure> {
         if let Some(secret) = self.flag {
             return Ok(Some(secret.clone()));

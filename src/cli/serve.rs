@@ -59,7 +59,7 @@ impl ServeArgs {
     /// The settings these arguments, the environment and the settings file lead to.
     ///
     /// # Errors
-    /// An unknown name, or a value out of its range.
+    /// [`SettingsError`] for an unknown name, or a value out of its range.
     pub fn load_settings(&self) -> Result<Settings, SettingsError> {
         let mut flags = Vec::new();
         if let Some(listen) = &self.listen {
@@ -88,7 +88,7 @@ impl ServeArgs {
 }
 
 impl ServeArgs {
-    /// What a server with these settings starts with.
+    /// The options of a server with these settings.
     pub(super) fn options(&self, settings: &Settings) -> Options {
         Options::new(&self.data_dir, self.dev, settings)
     }
@@ -167,14 +167,14 @@ pub(super) fn tell(error: &(dyn std::error::Error + 'static)) {
     if let Some(advice) = advice(error) {
         text.push_str(&format!("\n  what to do: {advice}"));
     }
-    // With standard error gone there is nobody left to tell.
+    // With standard error gone nobody can read it.
     let _: std::io::Result<()> = writeln!(std::io::stderr(), "{text}");
 }
 
 /// The settings that an error is about, and where each was set, on standard error.
 fn tell_settings(error: &BootError, settings: &Settings) {
     if let Some(told) = error.told_of(settings) {
-        // With standard error gone there is nobody left to tell.
+        // With standard error gone nobody can read it.
         let _: std::io::Result<()> = writeln!(std::io::stderr(), "  set: {told}");
     }
 }

@@ -32,7 +32,7 @@ pub struct ManArgs {
 /// Writes a shell's completions.
 ///
 /// # Errors
-/// When standard output cannot be written.
+/// [`Failure`] when standard output cannot be written.
 pub fn completions(arguments: &CompletionsArgs) -> Result<Exit, Failure> {
     let mut text = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "g3n", &mut text);
@@ -42,7 +42,7 @@ pub fn completions(arguments: &CompletionsArgs) -> Result<Exit, Failure> {
 /// Writes the manual.
 ///
 /// # Errors
-/// When it cannot be written.
+/// [`Failure`] when the pages cannot be written.
 pub fn man(arguments: &ManArgs) -> Result<Exit, Failure> {
     if let Some(dir) = &arguments.dir {
         if let Some(data_dir) = directory::around(dir) {

@@ -231,7 +231,7 @@ fn is_time(name: &str) -> bool {
     name == "until" || name.ends_with("_at")
 }
 
-/// The text without control characters, which could make a terminal do things.
+/// The text without control characters, which could control the terminal.
 pub(super) fn clean(text: &str) -> String {
     text.chars()
         .flat_map(|character| {

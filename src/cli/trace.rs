@@ -1,4 +1,4 @@
-//! `g3n trace ID`: joins what is known of a request, from its decision through the journal and the projections to its
+//! `g3n trace ID`: joins the traces of a request, from its decision through the journal and the projections to its
 //! outcome.
 
 use std::path::{Path, PathBuf};
@@ -46,24 +46,24 @@ pub struct TraceArgs {
     entries: u64,
 }
 
-/// What the journal has of a request.
+/// The journal's entries of a request.
 struct Journaled {
-    /// Who told.
+    /// Where the entries were read: the server or the data directory.
     place: &'static str,
-    /// Oldest first.
+    /// The entries, oldest first.
     entries: Vec<Value>,
-    /// The first and the last position that was looked at.
+    /// The first and the last position that was read.
     looked_at: (u64, u64),
     /// The last position that reads show, when it is known.
     shown_to: Option<u64>,
-    /// Entries among those looked at that are erased without an order, in words.
+    /// Entries among those read that are erased without an order, in words.
     damage: Vec<Value>,
 }
 
 /// Joins what there is.
 ///
 /// # Errors
-/// When nothing could be looked at.
+/// The [`Failure`] when nothing could be read.
 pub(super) fn run(
     arguments: &TraceArgs,
     load: impl Fn() -> Result<Profile, Failure>,
@@ -216,7 +216,7 @@ fn journal_failure(error: JournalError) -> Failure {
     }
 }
 
-/// All of it as one document.
+/// Joins all of it in one document.
 fn join(
     id: &str,
     lines: Vec<Map<String, Value>>,

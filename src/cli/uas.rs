@@ -177,7 +177,7 @@ struct CreateArgs {
 /// Runs one verb.
 ///
 /// # Errors
-/// Whatever keeps it from being done.
+/// The [`Failure`] of the verb.
 pub(super) fn run(
     arguments: &UasArgs,
     profile: &Profile,

@@ -25,7 +25,7 @@ use caller::{Broken, Caller, Laws};
 const SECONDS_MAX: u64 = 90;
 /// The part of the time that is kept for dooming what was made: a fifth, 10 s at most.
 const RESERVE: (u32, Duration) = (5, Duration::from_secs(10));
-/// What everything that is made is named with.
+/// The prefix of the names of everything that is created.
 const MARK: &str = "g3n-verify";
 /// The role of a caller known by headers.
 const HEADER_ROLE: &str = "mrs_writer";
@@ -69,7 +69,7 @@ struct Run {
     orgcode: String,
     other_orgcode: String,
     container: String,
-    /// What every id of this run begins with.
+    /// The prefix of every id of this run.
     id: String,
     /// The inline record's content, once it is there.
     inline: Option<String>,
@@ -144,7 +144,7 @@ const CHECKS: &[Check] = &[
         "an answer must not repeat what was sent to it",
     ),
 ];
-/// What is done at the end whatever was before.
+/// The check that runs at the end, whatever failed before.
 const DOOM: Check = (
     "doom",
     records::doom,
@@ -266,7 +266,7 @@ impl Run {
         }
     }
 
-    /// A record's place, with other facts beside it, as a query.
+    /// A record's place and other facts, as a query.
     fn place(&self, orgcode: &str, record_id: &str) -> Vec<(&'static str, String)> {
         vec![
             ("orgcode", orgcode.to_owned()),

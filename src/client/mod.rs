@@ -27,14 +27,14 @@ pub use reply::Reply;
 pub use transfer::{Transfer, TransferProgress};
 pub use trust::{Trust, TrustError};
 
-/// How long a connection may take to come about.
+/// The longest time for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the other side may be silent before the call is given up.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a connection waits for its next request: less than servers usually wait, so that none is found closed.
 const IDLE_MAX: Duration = Duration::from_secs(3);
 
-/// What a client shows to be let in.
+/// The credential that a client sends.
 #[derive(Clone, Default)]
 pub enum Credential {
     /// No credential: for public routes.
@@ -46,7 +46,7 @@ pub enum Credential {
     ApiKey(String),
     /// A token of an identity provider (a JWT).
     Bearer(String),
-    /// What a server in development mode takes at its caller's word, when it is told to.
+    /// What a server in development mode accepts without proof, when its setting allows it.
     Headers {
         /// User id of the caller.
         user: String,
@@ -124,12 +124,12 @@ pub enum TransportError {
     /// The address, or something put into the request, cannot be written as HTTP.
     #[error("the request cannot be written as HTTP: {0}")]
     Malformed(String),
-    /// No connection, or it broke.
+    /// The server could not be reached, or the connection broke.
     #[error("{address} does not answer: {reason}")]
     Unreachable {
         /// Scheme, host and port, or `unix:` and the socket's path.
         address: String,
-        /// What the network said.
+        /// The error of the network.
         reason: String,
     },
     /// No connection within TLS: one side does not take the other's certificate, or there is no TLS.
@@ -157,7 +157,7 @@ pub enum TransportError {
 #[derive(Clone, Debug)]
 pub struct Client {
     agent: Agent,
-    /// As it was given.
+    /// The address, as in the settings.
     address: String,
     base_url: String,
     credential: Credential,
@@ -169,7 +169,7 @@ impl Client {
         Self::build(address, credential, None, &Trust::default())
     }
 
-    /// The same, trusting whom it is told to where the address is an `https` one.
+    /// The same, with the authorities to trust where the address is an `https` one.
     pub fn trusting(address: &str, credential: Credential, trust: &Trust) -> Self {
         Self::build(address, credential, None, trust)
     }
@@ -193,7 +193,7 @@ impl Client {
             .max_idle_age(IDLE_MAX)
             .tls_config(trust.config())
             .user_agent(concat!("g3n/", env!("CARGO_PKG_VERSION")));
-        // A credential meant for this machine goes through no proxy.
+        // A credential for this machine is sent through no proxy.
         let config = if is_loopback(base_url) {
             config.proxy(None)
         } else {
@@ -214,7 +214,7 @@ impl Client {
     /// One call: `method` on `path` with a query, or with a JSON body.
     ///
     /// # Errors
-    /// When there is no answer, or none of this service.
+    /// [`TransportError`] when there is no answer, or none of this service.
     pub fn call(
         &self,
         method: &str,
@@ -293,7 +293,7 @@ fn insecure(url: &str, error: &rustls::Error) -> TransportError {
     }
 }
 
-/// Scheme, host and port of a url: the rest of a presigned one lets whoever reads it in. A socket's is all there is.
+/// Scheme, host and port of a url, for messages: the rest of a presigned one is a credential. A socket's is complete.
 fn address(url: &str) -> &str {
     if url.starts_with(unix::SCHEME) {
         return url;

@@ -1,4 +1,4 @@
-//! The records' routes and the two that tell how the service is, each as one method.
+//! The records' routes and the two of the service's health, each as one method.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ routes! {
     complete = POST mrs::complete::COMPLETE;
     /// Reads a record with its content, or how to download it.
     record = GET mrs::read::RECORD;
-    /// Reads what is known about a record.
+    /// Reads the metadata of a record.
     meta = GET mrs::read::META;
     /// Lists one page of a record's content versions.
     versions = GET mrs::versions::VERSIONS;

@@ -7,7 +7,7 @@ use super::{Client, Reply, TransportError};
 routes! {
     /// Reads an org.
     org_get = POST ofm::GET;
-    /// Sets an org aside: it is read, and takes no changes.
+    /// Parks an org: it is read, and takes no changes.
     org_park = POST ofm::PARK;
     /// Takes a parked org up again.
     org_unpark = POST ofm::UNPARK;
@@ -33,6 +33,6 @@ routes! {
     member_list = POST ofm::LIST;
     /// Finds a member.
     member_resolve = POST ofm::RESOLVE;
-    /// Reads what an org has beside what it may have.
+    /// Reads how much an org has of each quota, and its limits.
     usage = GET usage::GET;
 }

@@ -17,7 +17,7 @@ pub struct Ask<'a> {
     pub path: &'a str,
     /// Members of the query, not yet encoded.
     pub query: &'a [(&'a str, String)],
-    /// Headers beside the credential's.
+    /// Headers besides the credential's.
     pub headers: &'a [(&'a str, &'a str)],
     /// A body, sent byte for byte as JSON, whether it is that or not.
     pub body: Option<&'a str>,
@@ -53,7 +53,7 @@ impl Raw {
             .unwrap_or_default()
     }
 
-    /// Whether a text stands anywhere in the answer: in its body, as a header's name or in its value.
+    /// Whether a text occurs anywhere in the answer: in its body, as a header's name or in its value.
     pub fn mentions(&self, text: &str) -> bool {
         let within = |bytes: &[u8]| {
             bytes
@@ -71,7 +71,7 @@ impl Client {
     /// One call, with an answer of up to 4 MiB.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// [`TransportError`] when there is no answer.
     pub fn raw(&self, ask: Ask<'_>) -> Result<Raw, TransportError> {
         let url = format!("{}{}{}", self.base_url, ask.path, encode_query(ask.query));
         let mut request = Request::builder().method(ask.method).uri(url);

@@ -10,13 +10,13 @@ use super::{Client, Reply, TransportError, malformed, no_answer, reply};
 /// Bytes moved at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Told the number of bytes moved so far.
+/// Called with the number of bytes moved so far.
 pub type TransferProgress<'a> = &'a mut dyn FnMut(u64);
 
 /// How a transfer ended.
 #[derive(Debug)]
 pub enum Transfer {
-    /// All bytes are over.
+    /// All bytes were transferred.
     Done {
         /// Bytes of the finished transfer.
         bytes: u64,
@@ -56,7 +56,7 @@ impl Client {
     /// Puts exactly `size` bytes to a presigned url with the headers that came with it. No credential is sent.
     ///
     /// # Errors
-    /// When there is no answer, or `content` cannot be read.
+    /// [`TransportError`] when there is no answer, or `content` cannot be read.
     pub fn upload(
         &self,
         url: &str,
@@ -99,7 +99,7 @@ impl Client {
     /// Puts exactly `size` bytes to a path of this address, with the credential.
     ///
     /// # Errors
-    /// When there is no answer, or `content` cannot be read.
+    /// [`TransportError`] when there is no answer, or `content` cannot be read.
     pub fn put_content(
         &self,
         path: &str,
@@ -129,7 +129,7 @@ impl Client {
     /// Gets what a presigned url holds, as it is: gzip stays gzip. No credential is sent.
     ///
     /// # Errors
-    /// When there is no answer, it ends early, or `sink` cannot be written.
+    /// [`TransportError`] when there is no answer, it ends early, or `sink` cannot be written.
     pub fn download(
         &self,
         url: &str,

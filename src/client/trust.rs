@@ -7,7 +7,7 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 
 use crate::tls;
 
-/// Whom a client trusts: the public authorities that are built in, unless it is told others.
+/// Whom a client trusts: by default the public authorities that are built in.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     roots: Option<RootCerts>,
@@ -27,12 +27,12 @@ pub enum TrustError {
         #[source]
         source: std::io::Error,
     },
-    /// It holds nothing of what it is for.
+    /// A file contains nothing of what it should.
     #[error("{} holds no {what} in PEM", path.display())]
     Empty {
         /// Path of the file that lacks it.
         path: PathBuf,
-        /// What it is to hold.
+        /// What the file should contain.
         what: &'static str,
     },
     /// Others may read the key.
@@ -72,7 +72,7 @@ impl Trust {
         })
     }
 
-    /// Trusts whoever answers. For a look at a process of this machine, without any credential.
+    /// Trusts any server. For a check of a process of this machine, without any credential.
     pub fn anybody() -> Self {
         Self {
             anybody: true,

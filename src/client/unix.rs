@@ -16,10 +16,10 @@ use ureq::{Agent, Error};
 
 /// What such an address begins with; the socket's path follows.
 pub(super) const SCHEME: &str = "unix:";
-/// What requests are addressed to: their `Host` is `localhost`.
+/// The base url of requests: their `Host` is `localhost`.
 pub(super) const BASE_URL: &str = "http://localhost";
 
-/// An agent whose requests all go to one socket.
+/// An agent that sends all requests to one socket.
 pub(super) fn agent(config: Config, path: &str) -> Agent {
     let socket = Socket(path.into());
     Agent::with_parts(config, socket.clone(), socket)
@@ -30,7 +30,7 @@ pub(super) fn agent(config: Config, path: &str) -> Agent {
 struct Socket(PathBuf);
 
 impl Resolver for Socket {
-    /// An address that nobody uses: without one the request would end here.
+    /// An address that is not used: without one the request would end here.
     fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let mut addresses = self.empty();
         addresses.push(SocketAddr::from((Ipv4Addr::LOCALHOST, 80)));
@@ -48,7 +48,7 @@ impl Connector for Socket {
         _: Option<()>,
     ) -> Result<Option<Connection>, Error> {
         let (path, (tell, told)) = (self.0.clone(), mpsc::sync_channel(1));
-        // Nobody listens any more when it took too long.
+        // The receiver is gone when it took too long.
         let connect = move || drop(tell.send(UnixStream::connect(path)));
         std::thread::Builder::new().spawn(connect)?;
         let answer = match details.timeout.not_zero() {
@@ -95,7 +95,7 @@ impl Transport for Connection {
         self.stream.set_read_timeout(limit)?;
         let count = loop {
             match self.stream.read(self.buffers.input_append_buf()) {
-                // A process that was stopped and goes on is told so, though nothing is wrong.
+                // A process that was stopped and continued gets this, though nothing is wrong.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 read => break read.map_err(|error| failed(error, timeout))?,
             }
@@ -104,7 +104,7 @@ impl Transport for Connection {
         Ok(count > 0)
     }
 
-    /// Open and idle: what comes without a request, the end included, makes it of no more use.
+    /// Whether it is open and idle: after anything that comes without a request, the end included, it cannot be used again.
     fn is_open(&mut self) -> bool {
         let mut probe = || {
             self.stream.set_nonblocking(true)?;
@@ -116,7 +116,7 @@ impl Transport for Connection {
     }
 }
 
-/// A read or write that took too long is told as one.
+/// Reports a read or write that took too long as a timeout.
 fn failed(error: io::Error, timeout: NextTimeout) -> Error {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout(timeout.reason),

@@ -1,9 +1,9 @@
-//! The time by which something is destroyed: the wall clock, but never ahead of what the process itself has counted.
+//! The time for destructive work: the wall clock, but never ahead of what the process itself has counted.
 //!
-//! Somebody may set the machine's clock, or a suspended machine wakes with another time. What destroys therefore asks here:
-//! the time told is the smaller one of the wall clock and of where the wall clock would stand if nobody had set it. A
-//! difference between the two is made good slowly, so that a clock that NTP slews is followed; one that is larger than a
-//! limit is a jump, and then nothing is destroyed before an operator has said that the time is right.
+//! Somebody may set the machine's clock, or a suspended machine wakes with another time. Destructive work therefore uses this
+//! time: the smaller one of the wall clock and of what the wall clock would show if nobody had set it. A
+//! difference between the two is adopted slowly, so that a clock that NTP slews is followed; one that is larger than a
+//! limit is a jump, and then nothing is destroyed before an operator has confirmed that the time is right.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::domain::Timestamp;
 /// two-thousandth (adjtimex(8): 500 parts per million), so that a clock it corrects is followed at once.
 const MADE_GOOD: i64 = 100;
 
-/// Limits of what is believed of the wall clock.
+/// Limits within which the wall clock is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrustLimits {
     /// Milliseconds past which a difference is a jump.
@@ -24,7 +24,7 @@ pub struct TrustLimits {
 }
 
 impl Default for TrustLimits {
-    /// Everything is believed at once.
+    /// Everything is trusted at once.
     fn default() -> Self {
         Self {
             jump_ms_max: i64::MAX,
@@ -33,7 +33,7 @@ impl Default for TrustLimits {
     }
 }
 
-/// Why nothing is destroyed now.
+/// Why nothing may be destroyed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
     /// The process has not run for long enough.
@@ -50,7 +50,7 @@ pub enum Untrusted {
     },
 }
 
-/// What is believed of a clock. Two readings make one: the wall clock's, and that of the process's own count.
+/// The trust in a clock. A reading is two times: the wall clock's, and that of the process's own count.
 #[derive(Debug)]
 pub(super) struct Trust(Mutex<State>);
 
@@ -59,7 +59,7 @@ struct State {
     limits: TrustLimits,
     /// The process's own count at the start.
     began: Duration,
-    /// Where the wall clock would stand at `looked`.
+    /// What the wall clock would show at `looked`.
     expected_ms: i64,
     looked: Duration,
     /// Milliseconds that have passed and made nothing good yet: less than a whole one's worth.
@@ -80,7 +80,7 @@ impl Trust {
         }))
     }
 
-    /// Begins anew with other limits.
+    /// Starts over with other limits.
     pub(super) fn limit(&self, limits: TrustLimits, (wall, steady): (Timestamp, Duration)) {
         *self.state() = State {
             limits,
@@ -92,12 +92,12 @@ impl Trust {
         };
     }
 
-    /// The time that is believed.
+    /// The time for destructive work.
     pub(super) fn time(&self, read: (Timestamp, Duration)) -> Timestamp {
         self.state().look(read)
     }
 
-    /// The same where something is to be destroyed now.
+    /// The time for destructive work, when the clock is trusted.
     pub(super) fn check(&self, read: (Timestamp, Duration)) -> Result<Timestamp, Untrusted> {
         let mut state = self.state();
         let time = state.look(read);
@@ -118,7 +118,7 @@ impl Trust {
         state.jumped
     }
 
-    /// A jump of an earlier process that nobody has confirmed.
+    /// Notes an unconfirmed jump of an earlier process.
     pub(super) fn distrust(&self, by_ms: i64) {
         self.state().jumped = Some(by_ms);
     }
@@ -150,7 +150,7 @@ impl State {
             match ahead {
                 _ if ahead.saturating_abs() > self.limits.jump_ms_max => self.jumped = Some(ahead),
                 0.. => self.expected_ms += ahead.min(good / MADE_GOOD),
-                // Behind, nothing is destroyed too early.
+                // When the clock is behind, nothing is destroyed too early.
                 _ => self.expected_ms = wall.millis(),
             }
         }

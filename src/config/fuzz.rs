@@ -1,4 +1,4 @@
-//! Settings files, tried with whatever somebody may write.
+//! Settings files, tried with any bytes.
 
 use std::path::Path;
 

@@ -5,7 +5,7 @@ use super::value::LogRequests;
 /// Longest address, url or list of names that is taken: far more than any that is of use, and short enough for an error.
 const TEXT_BYTES_MAX: usize = 4_096;
 
-/// What fits a setting.
+/// The limits of a setting's value.
 pub(super) trait Limits<T> {
     /// Whether the value is within the limits.
     fn contains(&self, value: &T) -> bool;
@@ -164,7 +164,7 @@ impl Limits<String> for OriginList {
     }
 }
 
-/// A path ahead of every route; empty for none.
+/// A path before every route; empty for none.
 pub(super) struct PathPrefix;
 
 impl Limits<String> for PathPrefix {

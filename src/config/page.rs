@@ -6,7 +6,7 @@ use super::names::variable_of;
 use super::table::{SECTIONS, TABLE};
 use super::{CLEANUP_RETENTION_DAYS, Settings};
 
-/// What is above the tables.
+/// The text above the tables.
 const HEAD: &str = "\
 # Configuration
 

@@ -2,7 +2,7 @@
 
 /// A type that a setting can have.
 pub(super) trait Value: Sized {
-    /// The value that a text stands for; `None` when it is no such value.
+    /// The value that a text means; `None` when it is no such value.
     fn read(text: &str) -> Option<Self>;
 }
 

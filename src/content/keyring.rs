@@ -1,4 +1,4 @@
-//! The keys that sign urls and tokens: one signs, earlier ones still verify for a while. They lie in one file, which is
+//! The keys that sign urls and tokens: one signs, earlier ones still verify for a while. They are in one file, which is
 //! replaced as a whole, so that whatever happens between two steps a start finds the keys of before or of after.
 
 use std::io::Read;
@@ -14,29 +14,29 @@ use crate::clock::random_bytes;
 use crate::domain::Timestamp;
 use crate::private;
 
-/// The file of the keys, beside `signing.key`.
+/// The file of the keys, next to `signing.key`.
 pub const RING_FILE: &str = "signing-keys.json";
 /// The id of `signing.key` where it signs, or signed, urls and tokens: those of directories from before there was a
-/// ring. Its tokens carry no id.
+/// ring. Its tokens contain no id.
 pub const FIRST: &str = "first";
 /// Most keys in the file. A rotation is refused while 32 earlier ones verify by the wall clock; more are there only while
-/// that clock is not believed, and the earliest go first.
+/// that clock is not trusted, and the earliest are removed first.
 const KEYS_MAX: usize = 128;
 /// The format of the file that this program writes and reads.
 const FORMAT: u32 = 1;
-/// Longest file looked at; 128 keys take less than 32 KiB.
+/// Longest file read; 128 keys take less than 32 KiB.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Random bytes of an id; twice as many hex digits.
 const ID_BYTES: usize = 4;
 /// Longest id, in characters.
 const ID_CHARS_MAX: usize = 16;
 
-/// What may be told of a key.
+/// What of a key is no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyFacts {
-    /// Its id, which tokens carry.
+    /// Its id, which tokens contain.
     pub id: String,
-    /// When it was made; `None` for `signing.key`, whose file does not tell.
+    /// When it was made; `None` for `signing.key`, whose file does not contain it.
     pub made_at: Option<Timestamp>,
     /// When another took its place; `None` for the one that signs.
     pub retired_at: Option<Timestamp>,
@@ -71,7 +71,7 @@ impl RingKey {
         Self::new(facts, random_bytes())
     }
 
-    /// What its tokens begin with: nothing, or its id.
+    /// The prefix of its tokens: nothing, or its id.
     pub(super) fn token_id(&self) -> Option<&str> {
         Some(self.facts.id.as_str()).filter(|id| *id != FIRST)
     }
@@ -155,7 +155,7 @@ impl Ring {
     /// Writes it, durable on return.
     ///
     /// # Errors
-    /// When the disk does not take it.
+    /// An I/O error when the file cannot be written.
     pub(super) fn write(&self, directory: &Path) -> std::io::Result<()> {
         let keys = self.0.iter().map(|key| KeyRow {
             id: key.facts.id.clone(),
@@ -174,7 +174,7 @@ impl Ring {
     /// Reads it; `None` when there is no file. `first` is what `signing.key` holds.
     ///
     /// # Errors
-    /// When it cannot be read, others can read it, or it does not hold keys.
+    /// [`KeyError`] when the file cannot be read, others can read it, or it does not hold keys.
     pub(super) fn read(directory: &Path, first: [u8; KEY_BYTES]) -> Result<Option<Self>, KeyError> {
         let Some(file) = read_file(directory)? else {
             return Ok(None);
@@ -189,12 +189,12 @@ impl Ring {
     }
 }
 
-/// What may be told of the keys in a directory, the one that signs first, without a start; `None` when there is no file.
+/// The facts of the keys in a directory, the one that signs first, without a start; `None` when there is no file.
 ///
 /// # Errors
-/// As a start would refuse the file.
+/// The [`KeyError`] with which a start would refuse the file.
 pub fn look(directory: &Path) -> Result<Option<Vec<KeyFacts>>, KeyError> {
-    // Which bytes the first key has does not matter to what is told.
+    // The first key's bytes do not matter: facts contain no key.
     let ring = Ring::read(directory, [0; KEY_BYTES])?;
     Ok(ring.map(|ring| ring.facts().cloned().collect()))
 }
@@ -204,12 +204,12 @@ pub fn new_id() -> String {
     hex::encode(random_bytes::<ID_BYTES>())
 }
 
-/// With a key taken in, and nothing else yet.
+/// A hash state keyed with these bytes, before any input.
 pub(super) fn keyed(bytes: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
     Hmac::<Sha256>::new_from_slice(bytes).expect("HMAC takes keys of every length")
 }
 
-/// What `keys/signing-keys.json` holds.
+/// The format of `keys/signing-keys.json`.
 #[derive(Serialize, Deserialize)]
 struct RingFile {
     format: u32,

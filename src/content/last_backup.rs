@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use crate::domain::Timestamp;
 use crate::private;
 
-/// The file; its name tells what the time in it is of.
+/// The file with the time of the last backup, and that time.
 pub struct LastBackup {
     path: PathBuf,
     /// Milliseconds since 1970; 0 for never.
@@ -33,7 +33,7 @@ impl LastBackup {
     /// A backup has ended.
     ///
     /// # Errors
-    /// When the file cannot be written; memory has it until the next start.
+    /// An I/O error when the file cannot be written; memory has the time until the next start.
     pub fn ended(&self, now: Timestamp) -> io::Result<()> {
         self.at.store(now.millis(), Ordering::Relaxed);
         private::write(&self.path, now.to_string().as_bytes())

@@ -42,7 +42,7 @@ pub struct LocalStore {
     removals: Removals,
 }
 
-/// Which of an org's 256 directories of objects, and of as many of uploads behind them, have durable names, a bit each. The
+/// Which of an org's 256 directories of objects, and of the 256 of uploads that follow, have durable names, a bit each. The
 /// org's own has one when it is in the map.
 type Shelves = [u64; 8];
 /// The number of the first directory of uploads.
@@ -52,7 +52,7 @@ impl LocalStore {
     /// Opens a directory, making it when it is not there, and removes what unfinished uploads left.
     ///
     /// # Errors
-    /// The disk's.
+    /// [`ContentError`] with the I/O error.
     pub fn open(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, ContentError> {
         let store = Self {
             disk,
@@ -270,7 +270,7 @@ impl ContentStore for LocalStore {
     }
 
     fn forget(&self, org: &OrgCode) -> Result<(), ContentError> {
-        // Held, so that nobody relies on a directory that is about to go.
+        // Held, so that no other thread relies on a directory that is about to be removed.
         let mut durable = self.durable();
         durable.remove(org);
         let directory = self.org_directory(org);
@@ -387,13 +387,13 @@ impl ContentStore for LocalStore {
 }
 
 impl LocalStore {
-    /// Files of uploads that nobody has written to since a time, with their bytes.
+    /// Files of uploads that have not been written to since a time, with their bytes.
     fn stale_files(&self, since: Timestamp) -> Result<Vec<(PathBuf, u64)>, ContentError> {
         let temporary = self.root.join(TEMPORARY);
         let files =
             fs::read_dir(&temporary).map_err(|source| io_error("read", &temporary, source))?;
         let stale = files.flatten().filter_map(|file| {
-            // One that is gone meanwhile was kept or has ended.
+            // One that is missing by now was kept or has ended.
             let metadata = file.metadata().ok()?;
             let stale = written_at(&metadata).is_some_and(|at| at <= since);
             (stale && !metadata.is_dir()).then(|| (file.path(), metadata.len()))
@@ -454,7 +454,7 @@ fn names(directory: &Path) -> Result<Vec<(String, bool)>, ContentError> {
     Ok(names)
 }
 
-/// An upload being written. Its temporary file goes with it, whatever happens.
+/// An upload being written. Its temporary file is removed with it, whatever happens.
 struct Upload {
     file: Box<dyn DiskFile>,
     written: u64,
@@ -498,7 +498,7 @@ fn size_of(path: &Path) -> Result<Option<u64>, ContentError> {
     }
 }
 
-/// When a file was written to last.
+/// When a file was last written to.
 fn written_at(metadata: &fs::Metadata) -> Option<Timestamp> {
     let since = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
     Some(Timestamp::from_millis(

@@ -1,8 +1,8 @@
-//! The bytes: uploaded content outside the journal, checked before it is kept.
+//! The content store: uploaded content outside the journal, checked before it is kept.
 //!
-//! An upload is kept only when it is exactly what was promised, under a name of its own beside other uploads to the same
+//! An upload is kept only when it is exactly what was promised, under a name of its own next to other uploads to the same
 //! url. One of them becomes the object, which nothing replaces: its bytes are the same from then until it is removed. It is
-//! durable before the journal names it, and goes only after the journal has let it go.
+//! durable before the journal names it, and is deleted only after the journal has removed it.
 
 pub mod check;
 #[cfg(test)]
@@ -38,24 +38,24 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// Something that lies where objects do.
+/// A file where objects are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundFile {
-    /// Its place below the org's.
+    /// Its path below the org's directory.
     pub place: String,
-    /// The object that it is the file of, or that it is an upload to; `None` for one that is none, or lies where it should
-    /// not.
+    /// The object that it is the file of, or that it is an upload to; `None` for one that is none, or is in the wrong
+    /// place.
     pub object_id: Option<Uuid>,
     /// Of an upload that is kept and may become the object: when it was written.
     pub uploaded_at: Option<Timestamp>,
 }
 
-/// Copies of one object that were set aside because they were damaged.
+/// Copies of one object that were moved because they were damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetAside {
     /// Id of the damaged object.
     pub object_id: Uuid,
-    /// How many copies there are: it was damaged, and put back, as often.
+    /// How many copies there are: it was damaged, and restored, as often.
     pub files: u64,
     /// Bytes of all of them.
     pub bytes: u64,
@@ -82,11 +82,11 @@ pub struct Sealed {
     pub sha256: Sha256Digest,
     /// What they decode to; `None` when they are damaged.
     pub decoded: Option<Decoded>,
-    /// MD5, when its bytes had to be read again because nothing told their SHA-256 any more.
+    /// MD5, when its bytes had to be read again because no upload's name had their SHA-256 any more.
     pub md5: Option<Md5>,
 }
 
-/// What an uploader promised.
+/// The size and hash that an uploader promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promise {
     /// Size of the gzip in bytes.
@@ -102,7 +102,7 @@ pub struct Promise {
 /// Why content was not taken or cannot be given.
 #[derive(Debug, thiserror::Error)]
 pub enum ContentError {
-    /// It is not what was promised; for the caller.
+    /// The bytes are not what was promised; for the caller.
     #[error(transparent)]
     Rejected(#[from] Rejection),
     /// The disk failed; for the operator.
@@ -118,7 +118,7 @@ pub enum ContentError {
     },
 }
 
-/// An upload on its way. Dropping it leaves nothing behind.
+/// An upload in progress. Dropping it removes what was received.
 pub trait Receiving: Send {
     /// Takes the next bytes, checking them.
     ///
@@ -126,7 +126,7 @@ pub trait Receiving: Send {
     /// [`ContentError::Rejected`] as soon as it cannot be what was promised any more.
     fn take(&mut self, bytes: &[u8]) -> Result<(), ContentError>;
 
-    /// Keeps the upload if it is what was promised, beside other uploads to the same object; it is then durable.
+    /// Keeps the upload if it is what was promised, next to other uploads to the same object; it is then durable.
     ///
     /// # Errors
     /// [`ContentError::Rejected`] when it is not, or when the object is there with other bytes.
@@ -138,7 +138,7 @@ pub trait ContentStore: Send + Sync {
     /// Begins an upload to an object.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn receive(
         &self,
         object: &ObjectName,
@@ -148,20 +148,20 @@ pub trait ContentStore: Send + Sync {
     /// Removes the uploads to an object that were kept before this one, which takes their place.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn settle(&self, object: &ObjectName, kept: Kept) -> Result<(), ContentError>;
 
     /// Removes an upload that was kept and is not wanted; absent is fine, and so is an object made of it, which stays.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn discard(&self, object: &ObjectName, kept: Kept) -> Result<(), ContentError>;
 
     /// Makes the latest kept upload the object, for good; durable on return. An object that is there stays as it is. `None`
     /// when nothing was uploaded.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn seal(&self, object: &ObjectName) -> Result<Option<Sealed>, ContentError>;
 
     /// Makes a second object with the bytes of one that is there, which neither's removal takes from the other; durable on
@@ -174,19 +174,19 @@ pub trait ContentStore: Send + Sync {
     /// Removes the uploads to an object that is there.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn remove_uploads(&self, object: &ObjectName) -> Result<(), ContentError>;
 
     /// Bytes of an object, or of the latest upload that would become it; `None` when there is neither.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn size(&self, object: &ObjectName) -> Result<Option<u64>, ContentError>;
 
     /// Opens a part of an object for reading; `None` when there is none.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn read(
         &self,
         object: &ObjectName,
@@ -194,48 +194,48 @@ pub trait ContentStore: Send + Sync {
         bytes: u64,
     ) -> Result<Option<Box<dyn Read + Send>>, ContentError>;
 
-    /// Removes an object, all uploads to it, and copies of it that were set aside; absent is fine.
+    /// Removes an object, all uploads to it, and its damaged copies; absent is fine.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn remove(&self, object: &ObjectName) -> Result<(), ContentError>;
 
-    /// What is left of uploads that nobody has added to since a time, whosever they were: `content/tmp/` and their names.
+    /// What is left of uploads that have not been written to since a time, of all orgs: `content/tmp/` and their names.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn stale(&self, since: Timestamp) -> Result<Vec<String>, ContentError>;
 
-    /// Removes what is left of uploads that nobody has added to since a time, whosever they were. Returns how many there
+    /// Removes what is left of uploads that have not been written to since a time, of all orgs. Returns how many there
     /// were, and their bytes.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn remove_stale(&self, since: Timestamp) -> Result<(u64, u64), ContentError>;
 
     /// The orgs that may have objects, in no order.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn orgs(&self) -> Result<Vec<OrgCode>, ContentError>;
 
     /// Removes what is left of an org once it has no objects; with objects it stays.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn forget(&self, org: &OrgCode) -> Result<(), ContentError>;
 
-    /// The ids of an org's objects, and of those that there are only uploads to or copies set aside of, in no order.
+    /// The ids of an org's objects, and of those that have only uploads or damaged copies, in no order.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn list(&self, org: &OrgCode) -> Result<Vec<Uuid>, ContentError>;
 
-    /// Everything that lies where an org's objects do, by its place there, in order from behind a place on, at least
-    /// `limit` when there is as much. What was set aside does not count.
+    /// All files where an org's objects are, by their place there, in order, after a place, at least
+    /// `limit` when there are as many. Damaged copies do not count.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn files(
         &self,
         org: &OrgCode,
@@ -246,21 +246,21 @@ pub trait ContentStore: Send + Sync {
     /// Removes a file that [`ContentStore::files`] found; absent is fine.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn remove_file(&self, org: &OrgCode, place: &str) -> Result<(), ContentError>;
 
-    /// Takes an object's file out of the way, so that it is absent and its bytes can still be looked at, as can those of
-    /// earlier ones; absent is fine.
+    /// Moves an object's file to its damaged copies, so that it is absent and its bytes can still be inspected, as can those
+    /// of earlier copies; absent is fine.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn set_aside(&self, object: &ObjectName) -> Result<(), ContentError>;
 
-    /// The objects of an org whose copies were all set aside by a time, at most `limit`, in no order. The time of a copy is
+    /// The objects of an org whose damaged copies were all moved by a time, at most `limit`, in no order. The time of a copy is
     /// when its file got its name or was written to, whichever was later.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn set_aside_until(
         &self,
         org: &OrgCode,
@@ -268,10 +268,10 @@ pub trait ContentStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<SetAside>, ContentError>;
 
-    /// Removes the copies of an object that were set aside; absent is fine. Returns how many there were, and their bytes.
+    /// Removes the damaged copies of an object; absent is fine. Returns how many there were, and their bytes.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`ContentError`] when the disk does not read or write what is needed.
     fn remove_set_aside(&self, object: &ObjectName) -> Result<(u64, u64), ContentError>;
 
     /// The lease that delays removals while a backup is taken. Every removal of an object here waits for it; code that removes

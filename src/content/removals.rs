@@ -1,7 +1,7 @@
-//! Keeps removals waiting while a backup is taken: by a lease that ends by itself when nobody renews it.
+//! Keeps removals waiting while a backup is taken: by a lease that ends by itself unless it is renewed.
 //!
-//! Whoever removes or rewrites what a backup reads takes a [`Pass`] for each small step. A lease waits for the passes
-//! that are out, and from then on no further one is given until it ends.
+//! Code that removes or rewrites what a backup reads takes a [`Pass`] for each small step. A lease waits for the passes
+//! in use, and from then on no further one is given until it ends.
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use crate::clock::Stopwatch;
 
-/// How long a lease lasts when nobody renews it.
+/// How long a lease lasts unless it is renewed.
 pub const LEASE: Duration = Duration::from_secs(60);
 /// How long a lease can be renewed in all, so that nothing is kept from being removed for ever.
 pub const LEASE_MAX: Duration = Duration::from_secs(3_600);
 /// Most leases at a time.
 const LEASES_MAX: usize = 16;
-/// How long a lease waits at most for the steps that are on their way.
+/// How long a lease waits at most for the steps in progress.
 const STEPS_MAX: Duration = Duration::from_secs(30);
-/// How often it is looked at whether a lease is over.
+/// How often it is checked whether a lease is over.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What keeps removals and backups apart. Cheap to clone; all clones are one.
@@ -35,7 +35,7 @@ struct State {
     /// Passes that are out.
     passes: usize,
     leases: Vec<Lease>,
-    /// The process ends: nobody waits any more.
+    /// Whether the process ends: then nothing waits any more.
     closed: bool,
 }
 
@@ -56,13 +56,13 @@ impl Lease {
 /// Why there is no lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseError {
-    /// There are as many as there may be.
+    /// There are as many leases as allowed.
     #[error("the maximum number of backups is running; try again when one has finished")]
     TooMany,
     /// A step did not end in time.
     #[error("a removal is still running; try again")]
     Removing,
-    /// It has ended, or never was.
+    /// The lease has ended, or never existed.
     #[error("the backup took too long, or was never begun; begin it again")]
     Gone,
 }
@@ -102,7 +102,7 @@ impl Removals {
         }
     }
 
-    /// Begins a lease that lasts so long unless it is renewed, and waits for the steps that are on their way. Blocks.
+    /// Begins a lease for the time `lasts`, which can be renewed, and waits for the steps in progress. Blocks.
     ///
     /// # Errors
     /// [`LeaseError::TooMany`], or [`LeaseError::Removing`] when a step does not end.
@@ -131,7 +131,7 @@ impl Removals {
         self.renewed(&mut state, id)
     }
 
-    /// Lets a lease last on from now.
+    /// Extends a lease from now on.
     ///
     /// # Errors
     /// [`LeaseError::Gone`].
@@ -162,7 +162,7 @@ impl Removals {
         kept
     }
 
-    /// Lets everybody go on, because the process ends.
+    /// Wakes everybody who waits, because the process ends.
     pub fn close(&self) {
         lock(&self.0).closed = true;
         self.0.changed.notify_all();

@@ -1,7 +1,7 @@
-//! Signed urls and tokens: what a caller carries and cannot change.
+//! Signed urls and tokens: what a caller keeps and cannot change.
 //!
 //! A token is `key id . base64url(payload) . base64url(HMAC-SHA256)`, both without padding and read strictly; a token of
-//! the first key has no key id. Each purpose is part of what is signed, so that a token of one purpose is nothing for
+//! the first key has no key id. Each purpose is part of what is signed, so that a token of one purpose is invalid for
 //! another. What is hashed rather than signed has a key of its own, which stays
 //! (docs/decisions/0037-keys-that-sign-rotate.md).
 
@@ -26,9 +26,9 @@ use crate::domain::record::{Decoded, RecordKey};
 use crate::domain::{Md5, OrgCode, Timestamp};
 use crate::private;
 
-/// Bytes that tell who asked for a token.
+/// Bytes that identify who asked for a token.
 pub const ASKED_BY_BYTES: usize = 8;
-/// Longest token looked at, in characters.
+/// Longest token accepted, in characters.
 const TOKEN_CHARS_MAX: usize = 4_096;
 /// The file of the key that hashes, and in a directory from before keys had ids also signs.
 const FIRST_KEY: &str = "signing.key";
@@ -38,7 +38,7 @@ const FIRST_KEY: &str = "signing.key";
 pub enum Purpose {
     /// A URL that takes the bytes of one object.
     UploadUrl,
-    /// Downloading one object, by a url that tells no name; given out by earlier versions.
+    /// Downloading one object, by a url without a name; given out by earlier versions.
     DownloadUrl,
     /// Downloading one object under a name; given out by earlier versions.
     NamedDownloadUrl,
@@ -48,7 +48,7 @@ pub enum Purpose {
     ContentToken,
     /// Downloading one file of an export.
     ExportUrl,
-    /// Going on with a list.
+    /// Continuing a list at its next page.
     ListCursor,
 }
 
@@ -111,7 +111,7 @@ pub struct Disposition {
     pub inline: bool,
 }
 
-/// A [`DownloadGrant`] as it was given out before it told the SHA-256; such urls work until they expire.
+/// A [`DownloadGrant`] from before it contained the SHA-256; such urls work until they expire.
 #[derive(Serialize, Deserialize)]
 struct EarlierDownloadGrant {
     org: OrgCode,
@@ -162,7 +162,7 @@ pub struct ContentToken {
     pub expires_at: Timestamp,
 }
 
-/// Where a list goes on.
+/// The place at which a list continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// Digest of the filters it belongs to.
@@ -183,7 +183,7 @@ pub struct Signer {
     writing: Mutex<()>,
     /// The file has the keys that are in memory.
     saved: AtomicBool,
-    /// Both key files were made at this start.
+    /// Whether both key files were made at this start.
     made: bool,
     clock: Clock,
 }
@@ -209,10 +209,10 @@ impl Signer {
     }
 
     /// Reads the keys from a directory, making it and them at first start: the directory mode 0700, the files mode 0600.
-    /// In a directory from before keys had ids, the first key goes on signing until it is rotated.
+    /// In a directory from before keys had ids, the first key still signs until it is rotated.
     ///
     /// # Errors
-    /// When a file cannot be read or made, does not hold what it must, or can be read by others.
+    /// [`KeyError`] when a file cannot be read or made, does not hold what it must, or can be read by others.
     pub fn open_or_create(directory: &Path, clock: Clock) -> Result<Self, KeyError> {
         let made = !directory.join(FIRST_KEY).exists();
         if made {
@@ -245,7 +245,7 @@ impl Signer {
         self.made
     }
 
-    /// What may be told of the keys that sign, the one that does first.
+    /// The facts of the keys that sign, the one that does first.
     pub fn key_facts(&self) -> Vec<KeyFacts> {
         self.ring().facts().cloned().collect()
     }
@@ -259,7 +259,7 @@ impl Signer {
     /// it is absent. When it returns the file has it; when that fails, memory has it alone: see [`Self::save`].
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// [`KeyError`] when the file cannot be written.
     pub fn rotate(
         &self,
         id: &str,
@@ -273,11 +273,11 @@ impl Signer {
         })
     }
 
-    /// Removes keys that verify nothing any more, by the clock that removals go by: none while that is not believed. Returns
+    /// Removes keys that verify nothing any more, by the clock for destructive work: none while that is not trusted. Returns
     /// how many.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// [`KeyError`] when the file cannot be written.
     pub fn remove_ended(&self) -> Result<usize, KeyError> {
         let Ok(now) = self.clock.may_destroy() else {
             return self.save().map(|()| 0);
@@ -300,7 +300,7 @@ impl Signer {
     /// Writes the keys, if an earlier try failed.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// [`KeyError`] when the file cannot be written.
     pub fn save(&self) -> Result<(), KeyError> {
         if self.saved.load(Ordering::SeqCst) {
             Ok(())
@@ -332,7 +332,7 @@ impl Signer {
         ring.clone()
     }
 
-    /// A token that carries a value.
+    /// A token that contains a value.
     pub fn seal<T: Serialize>(&self, purpose: Purpose, value: &T) -> String {
         // Strings, numbers and bytes only: always encodable.
         let payload = postcard::to_stdvec(value).unwrap_or_default();
@@ -355,7 +355,7 @@ impl Signer {
         token
     }
 
-    /// The same, with eight bytes behind the value that say who asked for the token: see [`Signer::asked_by`].
+    /// The same, with eight bytes after the value that say who asked for the token: see [`Signer::asked_by`].
     pub fn seal_by<T: Serialize>(&self, purpose: Purpose, value: &T, by: &str) -> String {
         let mut payload = postcard::to_stdvec(value).unwrap_or_default();
         let by = self.keyed_hash("token-asked-by", by.as_bytes());
@@ -363,14 +363,14 @@ impl Signer {
         self.seal_bytes(purpose, &payload)
     }
 
-    /// Who asked for a token that [`Signer::open`] has opened, as a number that tells nothing else.
+    /// Who asked for a token that [`Signer::open`] has opened, as a number that reveals nothing else.
     pub fn asked_by(token: &str) -> [u8; ASKED_BY_BYTES] {
         let payload = token.rsplit('.').nth(1).unwrap_or_default();
         let payload = URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();
         payload.last_chunk().copied().unwrap_or_default()
     }
 
-    /// The value a token carries; `None` when it was altered or is for another purpose. Says nothing of its age.
+    /// The value in a token; `None` when it was altered or is for another purpose. Does not check its age.
     pub fn open<T: DeserializeOwned>(&self, purpose: Purpose, token: &str) -> Option<T> {
         postcard::from_bytes(&self.payload(purpose, token)?).ok()
     }

@@ -29,7 +29,7 @@ pub enum DirectoryError {
     Held {
         /// Path of the data directory.
         place: String,
-        /// What the lock file says.
+        /// The text of the lock file.
         holder: String,
     },
     /// Written by a newer program.
@@ -54,13 +54,13 @@ pub enum DirectoryError {
         /// Schema version of that event.
         found: u16,
     },
-    /// Not a data directory at all.
+    /// There is no data directory at the place.
     #[error("{place} has no {MARKER}: it is not a data directory; give the server's --data-dir")]
     Absent {
         /// Path of the data directory.
         place: String,
     },
-    /// Not a data directory.
+    /// The directory is not empty and has no marker.
     #[error(
         "{place} is not empty and has no {MARKER}; use an empty directory or one that g3n created"
     )]
@@ -75,7 +75,7 @@ pub enum DirectoryError {
     OpenToOthers {
         /// Path of the data directory.
         place: String,
-        /// Why the mode cannot be set.
+        /// The I/O error of setting the mode.
         #[source]
         source: std::io::Error,
     },
@@ -100,9 +100,9 @@ pub enum DirectoryError {
     Environment {
         /// Path of the data directory.
         place: String,
-        /// What the marker says.
+        /// The value in the marker.
         found: String,
-        /// What was asked for.
+        /// The value that was asked for.
         wanted: &'static str,
     },
 }

@@ -61,7 +61,7 @@ fn read(path: &Path) -> Result<Option<Arc<str>>, DirectoryError> {
 /// Puts another operators' token in the place of the first one, durable on return.
 ///
 /// # Errors
-/// When the disk does not read or write what is needed.
+/// An I/O error when the disk does not read or write what is needed.
 pub fn keep_operator_token(path: &Path, token: &str) -> std::io::Result<()> {
     private::write(path, token.as_bytes())
 }

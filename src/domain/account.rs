@@ -20,7 +20,7 @@ pub const ADDRESSES_MAX: usize = 16;
 /// How far apart two notes of one key's use are at least: an hour, so that a busy key adds 24 small entries a day.
 pub const KEY_USE_EVERY_MS: i64 = 60 * 60 * 1_000;
 
-/// What a key lets do.
+/// What a key may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyRole {
     /// May read records, and change nothing.
@@ -153,7 +153,7 @@ events! {
     }
 }
 
-/// Which account, and whose.
+/// The org and the id of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountName {
     /// Org that the account belongs to.
@@ -162,12 +162,12 @@ pub struct AccountName {
     pub account_id: String,
 }
 
-/// What may be asked of an account.
+/// The commands on an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountAction {
     /// Creates the service account.
     Create {
-        /// What to call it.
+        /// Its label, for people.
         label: Option<String>,
     },
     /// Have its keys count, or not.
@@ -183,7 +183,7 @@ pub enum AccountAction {
         key_hash: String,
         /// What it lets do.
         role: KeyRole,
-        /// What to call it.
+        /// Its label, for people.
         label: Option<String>,
         /// From when on it counts no longer.
         expires_at: Option<Timestamp>,
@@ -266,7 +266,7 @@ pub fn networks(texts: &[String]) -> Result<Vec<String>, Rejection> {
     Ok(networks)
 }
 
-/// What is asked, and of which account.
+/// A command with the account it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountCommand {
     /// Account that is to change.

@@ -4,17 +4,17 @@ use super::{Context, EventMeta, Rejection, StreamId};
 
 /// One kind of stream: what may happen next, and what its state is after it happened.
 pub trait Decider {
-    /// What somebody asks for.
+    /// What a caller asks for.
     type Command;
     /// Everything a decision depends on.
     type State;
     /// Events of this kind of stream.
     type Event;
 
-    /// The events that carry the command out; none when it changes nothing.
+    /// The events that execute the command; none when it changes nothing.
     ///
     /// # Errors
-    /// The rule that says no.
+    /// The [`Rejection`] of the rule that says no.
     fn decide(
         state: &Self::State,
         command: &Self::Command,

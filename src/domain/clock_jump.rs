@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::declare::events;
 use super::{Aggregate, Context, Decider, EventMeta, Rejection, StreamId, Timestamp};
 
-/// The last jump that nobody has confirmed, as the events made it.
+/// The last unconfirmed jump, folded from the events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockJumps {
     /// The version of their stream.
     pub version: u64,
-    /// Nothing that destroys goes on while there is one.
+    /// The unconfirmed jump: nothing destructive continues while there is one.
     pub open: Option<ClockJump>,
 }
 
@@ -24,7 +24,7 @@ pub struct ClockJump {
 }
 
 events! {
-    /// What can happen to the clock.
+    /// The events of the machine's clock.
     pub enum ClockEvent {
         /// The machine's clock jumped by more than `ops.clock_jump_seconds_max`; what removes waits until it is confirmed.
         #[event("clock.jumped", 1)]
@@ -41,12 +41,12 @@ events! {
     }
 }
 
-/// What may be asked about the clock.
+/// The commands about the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockCommand {
     /// Remember that it jumped.
     NoteJump {
-        /// By how many milliseconds.
+        /// The size of the jump in milliseconds.
         by_ms: i64,
     },
     /// The time is right.

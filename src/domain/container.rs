@@ -1,4 +1,4 @@
-//! One container's own stream: refusals that must be given again to a repeated request, and what upkeep let go of.
+//! One container's own stream: refusals that must be given again to a repeated request, and what upkeep removed.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -10,7 +10,7 @@ use super::repair::Repair;
 use super::{CcCode, ErrorTag, Md5, RecordId, Rejection, Tag, Timestamp, check};
 
 events! {
-    /// What can happen to a container.
+    /// The events of a container.
     pub enum ContainerEvent {
         /// A request with an idempotency key was refused; repeating it gives the same refusal for 24 hours.
         #[event("container.refusal_remembered", 1)]
@@ -55,7 +55,7 @@ events! {
     }
 }
 
-/// One content that was let go.
+/// One content that was removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemovedContent {
     /// Id of the record concerned.
@@ -73,15 +73,15 @@ pub struct RemovedContent {
     pub place: ContentPlace,
 }
 
-/// Why content was let go.
+/// Why content was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RemovalCause {
-    /// It had been kept as long as it must.
+    /// Its retention has passed.
     Retention,
 }
 
-/// One entry of a tag's list: a record as it stands there.
+/// One entry of a tag's list: a record with the key it has there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TagEntry {
     /// Id of the record concerned.
@@ -117,7 +117,7 @@ pub struct GivenUpUpload {
 /// A first answer and how old it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OldAnswer {
-    /// Where its key counted.
+    /// The scope of its key.
     pub scope: String,
     /// When it was given.
     pub at: Timestamp,
@@ -126,7 +126,7 @@ pub struct OldAnswer {
 /// Bytes of a SHA-256.
 const SHA256_BYTES: usize = 32;
 
-/// What names a request that may come twice. Written beside the events it caused.
+/// What identifies a request that may be repeated. Stored with the events it caused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Idempotency {
     /// SHA-256 in hex over org, container, and record id or key: where the key counts.
@@ -159,7 +159,7 @@ impl Idempotency {
     }
 }
 
-/// What may be asked of a container itself.
+/// The commands on a container itself.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ContainerCommand {
     /// Remember a refusal, so that it can be given again.
@@ -167,11 +167,11 @@ pub enum ContainerCommand {
         /// Refusal that the first request got.
         rejection: Rejection,
     },
-    /// Let go of content that has been kept as long as it must.
+    /// Remove content whose retention has passed.
     RemoveContent {
         /// Content that has ended.
         contents: Vec<RemovedContent>,
-        /// How long it must be kept.
+        /// The retention of each kind of content.
         retention: Retention,
     },
     /// Forget first answers that are not given any more.
@@ -184,7 +184,7 @@ pub enum ContainerCommand {
         /// Rows that were removed.
         entries: Vec<TagEntry>,
     },
-    /// Wait for uploads no more.
+    /// Stop waiting for uploads.
     GiveUpUploads {
         /// Uploads that have expired.
         uploads: Vec<GivenUpUpload>,
@@ -211,7 +211,7 @@ impl ContainerCommand {
 }
 
 /// The event that a command leads to; `None` when it changes nothing. A container's commands depend on no state: what they
-/// name was read from the projections, and guards tell when that has changed.
+/// name was read from the projections, and guards detect when that has changed.
 ///
 /// A refusal is remembered only when it is one that a repeated request must get again: 429, 5xx and quotas are not. Content
 /// within its retention stays, and so do first answers within their window.

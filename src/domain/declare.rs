@@ -1,6 +1,6 @@
 //! The declaration of events: each type once, with its name and its schema version.
 
-/// Declares the events of one family: an enum whose variants carry `#[event("TYPE", SCHEMA_VERSION)]`.
+/// Declares the events of one family: an enum whose variants have an attribute `#[event("TYPE", SCHEMA_VERSION)]`.
 ///
 /// The journal's form is `{"type": TYPE, "data": FIELDS}`. A type is never renamed and never removed; a new version of one
 /// needs an upcaster in `journal/schema.rs`.

@@ -1,7 +1,7 @@
-//! Which entries of the journal an event has erased: the plan it states before the first body goes, and how events say so.
+//! Which entries of the journal an event has erased: the plan it states before the first body is erased, and how events say so.
 //!
-//! An erased entry has lost the name of its stream, so nothing in it tells whether it was to be erased. The event that
-//! orders the erasure tells instead, in the chain and ahead of the first erased body, the exact set of positions.
+//! An erased entry has lost the name of its stream, so nothing in it shows whether it was to be erased. The event that
+//! orders the erasure states it instead, in the chain and before the first erased body: the exact set of positions.
 
 pub(super) mod plan;
 
@@ -10,7 +10,7 @@ use super::{Event, StreamId};
 
 pub use plan::{ErasedSpan, PlanBuilder, SPAN_POSITIONS_MAX, SPANS_MAX, TooManySpans, digest};
 
-/// Whose entries are erased.
+/// The streams whose entries are erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Coverage {
     /// Those that a vacuum of this scope covers.
@@ -45,16 +45,16 @@ pub enum Said<'a> {
         /// Whether it erases; a dry run does not.
         erases: bool,
     },
-    /// From here on entries ahead of this one are erased, and name the position of this event's entry.
+    /// After this, entries before this one are erased, and name the position of this event's entry.
     Ordered {
         /// Id of the erasing run.
         run: &'a str,
         /// Exactly which; `None` of an event that was written before plans were stated (`vacuum.started` version 1).
         plan: Option<&'a [ErasedSpan]>,
-        /// What it covers, unless a [`Said::Asked`] has told so.
+        /// What it covers, unless a [`Said::Asked`] has stated it.
         covers: Option<Coverage>,
     },
-    /// All of it is erased.
+    /// The run has erased all of it.
     Done {
         /// Id of the erasing run.
         run: &'a str,

@@ -27,7 +27,7 @@ pub fn fold<'a, A: Aggregate<Event: EventFamily>>(
 /// Why an event cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// The part of its type ahead of the dot names no family this program knows.
+    /// The part of its type before the dot names no family that this program knows.
     #[error("there is no family of events {0:?}")]
     UnknownFamily(String),
     /// Its type or its data is not one of its family's.
@@ -35,7 +35,7 @@ pub enum EventError {
     Data(#[from] serde_json::Error),
 }
 
-/// Declares all families: the variant of [`Event`], the events, and what stands ahead of the dot in their types.
+/// Declares all families: the variant of [`Event`], the events, and the prefix of their types before the dot.
 macro_rules! families {
     ($($(#[doc = $doc:literal])* $family:ident($events:ty): $($name:literal)|+,)*) => {
         /// Every event there is, whatever its stream.
@@ -54,7 +54,7 @@ macro_rules! families {
             /// Reads an event of the current schema from its type, such as `record.created`, and its data.
             ///
             /// # Errors
-            /// What is wrong with it; also for a type this version does not know.
+            /// [`EventError`] that says what is wrong with it; also for a type this version does not know.
             pub fn from_parts(kind: &str, data: Value) -> Result<Self, EventError> {
                 let tagged = serde_json::json!({"type": kind, "data": data});
                 let family = kind.split_once('.').map_or(kind, |(family, _)| family);
@@ -89,9 +89,9 @@ macro_rules! families {
 }
 
 families! {
-    /// About one record.
+    /// Events of one record.
     Record(record::RecordEvent): "record",
-    /// About one container.
+    /// Events of one container.
     Container(container::ContainerEvent): "container",
     /// About one org and its members.
     Org(org::OrgEvent): "org",
@@ -101,15 +101,15 @@ families! {
     Account(account::AccountEvent): "account",
     /// About the operators' secret code.
     Secret(secret::SecretEvent): "secret",
-    /// About maintenance windows.
+    /// Events of all maintenance windows.
     Maintenance(maintenance::MaintenanceEvent): "maintenance",
-    /// About vacuums.
+    /// Events of all vacuums.
     Vacuum(vacuum::VacuumEvent): "vacuum",
-    /// About background jobs.
+    /// Events of background jobs.
     Job(job::JobEvent): "job",
     /// About an org's offboarding, exports and import.
     Offboarding(offboarding::OffboardingEvent): "offboarding" | "export" | "import",
-    /// About operators' tokens.
+    /// Events of operators' tokens.
     OperatorToken(operator_token::OperatorTokenEvent): "operator_token",
     /// About tokens of an identity provider.
     Jwt(revoked_jwt::JwtEvent): "jwt",
@@ -121,7 +121,7 @@ families! {
     Clock(clock_jump::ClockEvent): "clock",
 }
 
-/// One list of several.
+/// Joins several lists to one.
 const fn concat<const N: usize>(lists: &[&[(&'static str, u16)]]) -> [(&'static str, u16); N] {
     let mut all = [("", 0); N];
     let (mut at, mut list) = (0, 0);
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn every_type_is_read_by_its_own_family() {
         for (kind, _) in Event::TYPES {
-            // No type has the data `null`: what is refused tells which family was asked.
+            // No type has the data `null`: the error names the family that parsed it.
             let error = Event::from_parts(kind, Value::Null)
                 .unwrap_err()
                 .to_string();

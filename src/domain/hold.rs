@@ -15,7 +15,7 @@ pub const REASON_CHARS_MAX: usize = 256;
 /// Most containers of one org under a legal hold; who needs more holds the org.
 pub const CONTAINERS_MAX: usize = 1_000;
 
-/// A hold as it was set.
+/// A hold with its time, setter and reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// The reason, as given by who set it. Tenants see it.
@@ -24,7 +24,7 @@ pub struct Hold {
     pub since: Timestamp,
     /// Who gave the reason.
     pub by: String,
-    /// Who that caller said is acting.
+    /// The person or program for whom that caller said to act.
     pub actor: Option<String>,
 }
 
@@ -68,7 +68,7 @@ impl Level {
 /// Why something is kept: the nearest of the holds on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// What the hold is on.
+    /// The level at which the hold is set.
     pub level: Level,
     /// The reason, as given by who set it.
     pub reason: String,
@@ -77,7 +77,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// By a hold at a level.
+    /// Describes a hold at a level.
     pub fn by(level: Level, hold: &Hold) -> Self {
         Self {
             level,
@@ -106,9 +106,9 @@ impl Kept {
 /// The legal holds of one org.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegalHolds {
-    /// On the whole org.
+    /// The hold on the whole org.
     pub org: Option<Hold>,
-    /// On containers, whether or not they are there yet.
+    /// Holds on containers, whether or not those exist yet.
     pub containers: BTreeMap<ContainerName, Hold>,
 }
 
@@ -126,7 +126,7 @@ impl LegalHolds {
         }
     }
 
-    /// What keeps everything in a container.
+    /// The hold that keeps everything in a container.
     pub fn keeps(&self, container: &ContainerName) -> Option<Kept> {
         let nearest = self.containers.get(container);
         let nearest = nearest.map(|hold| Kept::by(Level::Container, hold));
@@ -140,7 +140,7 @@ impl LegalHolds {
         own.into_iter().chain(self.keeps_org())
     }
 
-    /// What keeps everything of the org.
+    /// The hold that keeps everything of the org.
     pub fn keeps_org(&self) -> Option<Kept> {
         self.org.as_ref().map(|hold| Kept::by(Level::Org, hold))
     }

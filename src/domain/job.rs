@@ -1,4 +1,4 @@
-//! Jobs: which are paused, where a long one stands, and what their last runs did.
+//! Jobs: which are paused, the position of a long one, and what their last runs did.
 //!
 //! All jobs share one stream. A job that finds nothing to do leaves no event, so an idle system writes nothing.
 
@@ -13,7 +13,7 @@ use super::{Aggregate, Context, Decider, EventMeta, Rejection, StreamId, Timesta
 pub type Counts = BTreeMap<String, u64>;
 
 events! {
-    /// What can happen to a job.
+    /// The events of a job.
     pub enum JobEvent {
         /// An operator paused the job.
         #[event("job.paused", 1)]
@@ -58,12 +58,12 @@ impl JobEvent {
     }
 }
 
-/// One job as its events made it.
+/// One job, folded from its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// It does nothing until it is resumed.
+    /// Whether the job does nothing until it is resumed.
     pub paused: bool,
-    /// Where it goes on; `None` between two runs.
+    /// Where it continues; `None` between two runs.
     pub position: Option<u64>,
     /// When the last run that was journaled ended.
     pub finished_at: Option<Timestamp>,
@@ -87,7 +87,7 @@ impl Jobs {
     }
 }
 
-/// What may be asked of a job. That there is such a job is known to whoever asks.
+/// Commands to a job. The caller knows that there is such a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobCommand {
     /// Do nothing until it is resumed.
@@ -100,7 +100,7 @@ pub enum JobCommand {
         /// Name of the job, such as `ttl-sweep`.
         job: String,
     },
-    /// Remember where it stands.
+    /// Record how far it is.
     Move {
         /// Name of the job, such as `ttl-sweep`.
         job: String,

@@ -7,7 +7,7 @@ use crate::domain::Timestamp;
 
 /// Addresses kept of one account: a home, a mobile network and an office, several times over.
 const KNOWN_MAX: usize = 16;
-/// How long an address is known after the last right code from it, 90 days: providers give it to somebody else in time.
+/// How long an address is known after the last right code from it, 90 days: providers give it to another user in time.
 const KNOWN_MS: i64 = 90 * 86_400_000;
 /// Right codes from one address are journaled at most this often: once a day.
 const NEWS_MS: i64 = 86_400_000;

@@ -26,7 +26,7 @@ pub const OPEN_MAX: usize = 100;
 /// Most progress notes of one window.
 pub const UPDATES_MAX: usize = 1_000;
 
-/// Where a window is in its life.
+/// The status of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WindowStatus {
@@ -72,7 +72,7 @@ impl StartSource {
     }
 }
 
-/// What an operator told about a window on its way.
+/// A note of an operator about an active window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgressNote {
     /// Time of the note.
@@ -81,7 +81,7 @@ pub struct ProgressNote {
     pub text: String,
 }
 
-/// One window as its events made it.
+/// One window, folded from its events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// Id of the window.
@@ -100,13 +100,13 @@ pub struct Window {
     pub start_source: Option<StartSource>,
     /// Time of the end; `None` before it.
     pub ended_at: Option<Timestamp>,
-    /// What was said at its end.
+    /// The message to tenants at its end.
     pub end_message: Option<String>,
     /// When it was cancelled.
     pub cancelled_at: Option<Timestamp>,
     /// Status messages, oldest first.
     pub updates: Vec<ProgressNote>,
-    /// How often it changed.
+    /// The number of its changes.
     pub revision: Revision,
     /// Time of the first event.
     pub created_at: Timestamp,
@@ -162,7 +162,7 @@ impl Windows {
         self.scheduled().map(|window| window.scheduled_start).min()
     }
 
-    /// Those that have not started yet, by name.
+    /// The windows that have not started yet, by name.
     pub fn scheduled(&self) -> impl Iterator<Item = &Window> {
         let open = self.open.values();
         open.filter(|window| window.status == WindowStatus::Scheduled)
@@ -170,7 +170,7 @@ impl Windows {
 }
 
 events! {
-    /// What can happen to a window.
+    /// The events of maintenance windows.
     pub enum MaintenanceEvent {
         /// The window was scheduled.
         #[event("maintenance.scheduled", 1)]
@@ -245,7 +245,7 @@ impl MaintenanceEvent {
     }
 }
 
-/// What an operator, or the sweep, may ask.
+/// The commands of operators, and of the sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MaintenanceCommand {
     /// Schedules a new maintenance window.
@@ -254,21 +254,21 @@ pub enum MaintenanceCommand {
         maintenance_id: String,
         /// Description that tenants are shown.
         description: String,
-        /// How long it should take, at most [`DURATION_SECONDS_MAX`].
+        /// The planned duration in seconds, at most [`DURATION_SECONDS_MAX`].
         duration_seconds: u64,
         /// When it should start; one in the past is due at once.
         start: Timestamp,
     },
-    /// Begin a scheduled window by hand.
+    /// Start a scheduled window by hand.
     Start {
         /// Id of the window.
         maintenance_id: String,
     },
     /// Begin the window that is due, if there is one and none is active, and cancel those that were missed (the sweep).
     StartDue,
-    /// Change or tell something.
+    /// Change its texts or times, or add a note.
     Update {
-        /// Which; the active one when absent.
+        /// Id of the window; the active one when absent.
         maintenance_id: Option<String>,
         /// Text of a note to add.
         text: Option<String>,
@@ -279,7 +279,7 @@ pub enum MaintenanceCommand {
     },
     /// End the active window.
     End {
-        /// Which; the active one when absent.
+        /// Id of the window; the active one when absent.
         maintenance_id: Option<String>,
         /// Closing message for tenants.
         message: Option<String>,
@@ -344,7 +344,7 @@ impl MaintenanceCommand {
         }
     }
 
-    /// The same about a named window.
+    /// The same command for a named window.
     #[must_use]
     pub fn about(self, id: &str) -> Self {
         match self {

@@ -40,7 +40,7 @@ pub use names::{
 pub use rejection::{Rejection, Tag as ErrorTag};
 pub use stream::StreamId;
 
-/// When and by whom a command is carried out; the only facts about the world a rule may know.
+/// When and by whom a command is executed; the only facts about the world a rule may know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
     /// The time of the decision.
@@ -49,7 +49,7 @@ pub struct Context {
     pub by: String,
 }
 
-/// Where and when an event stands in the journal, as far as state needs to know.
+/// Where and when an event was written in the journal, as far as state needs to know.
 #[derive(Clone, Copy, Debug)]
 pub struct EventMeta<'a> {
     /// The time of the decision that caused it.
@@ -58,7 +58,7 @@ pub struct EventMeta<'a> {
     pub by: &'a str,
     /// The `actor` that the caller gave.
     pub actor: Option<&'a str>,
-    /// The entry's position; 0 while the entry is still on its way to the journal.
+    /// The entry's position; 0 while the entry is not written yet.
     pub position: u64,
     /// The stream's version with this entry, from 1.
     pub version: u64,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rejection::{Rejection, Tag as ErrorTag};
 
-/// Most tags one record may carry (MRS overview: "cap 20 per record").
+/// Most tags of one record (MRS overview: "cap 20 per record").
 pub const TAGS_MAX: usize = 20;
 /// Longest tag in characters (MRS overview: `[0-9A-Za-z]{1,128}`).
 pub const TAG_CHARS_MAX: usize = 128;

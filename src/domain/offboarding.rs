@@ -1,6 +1,6 @@
-//! What of an org leaves and comes: its offboarding, its exports, and an import of it.
+//! The transfers of an org: its offboarding, its exports, and an import of it.
 //!
-//! One stream an org, which no vacuum erases: it tells that the org was here, who had it go, and what became of its data.
+//! One stream an org, which no vacuum erases: it records that the org was here, who removed it, and what became of its data.
 
 mod decide;
 #[cfg(test)]
@@ -14,12 +14,12 @@ use super::{OrgCode, Rejection, Timestamp, check};
 
 pub use decide::OffboardingDecider;
 
-/// The name under which offboardings, exports and their removal are carried out.
+/// The principal under which offboardings, exports and their removal are executed.
 pub const JOB: &str = "job:offboarding";
 /// Exports of one org that are kept at once.
 pub const EXPORTS_MAX: usize = 8;
 
-/// Where an offboarding is in its life.
+/// The status of an offboarding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OffboardingStatus {
@@ -29,9 +29,9 @@ pub enum OffboardingStatus {
     Approved,
     /// Its data is being erased.
     Purging,
-    /// Its data is gone.
+    /// Its data has been erased.
     Purged,
-    /// Cancelled before it was carried out.
+    /// Cancelled before it was executed.
     Cancelled,
 }
 
@@ -56,13 +56,13 @@ impl OffboardingStatus {
         }
     }
 
-    /// It is not over.
+    /// Whether an offboarding in this status is not over.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Requested | Self::Approved | Self::Purging)
     }
 }
 
-/// What approving an offboarding settled.
+/// What was decided when an offboarding was approved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     /// Time of the approval.
@@ -75,20 +75,20 @@ pub struct Approval {
     pub org_version: u64,
 }
 
-/// One offboarding as its events made it.
+/// One offboarding, folded from its events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offboarding {
-    /// Its name; its export has the same.
+    /// Its id; its export has the same.
     pub offboarding_id: String,
-    /// Why, in the owner's words.
+    /// The reason, in the owner's words.
     pub reason: String,
     /// How far the request has come.
     pub status: OffboardingStatus,
-    /// When it was asked for.
+    /// When it was requested.
     pub requested_at: Timestamp,
     /// The owner who did.
     pub requested_by: String,
-    /// Once it was approved.
+    /// The approval, once there is one.
     pub approval: Option<Approval>,
     /// The vacuum that erases the data.
     pub vacuum_id: Option<String>,
@@ -98,7 +98,7 @@ pub struct Offboarding {
     pub updated_at: Timestamp,
     /// When it was over.
     pub finished_at: Option<Timestamp>,
-    /// How often it changed.
+    /// The number of its changes.
     pub revision: u64,
 }
 
@@ -118,7 +118,7 @@ pub struct Counts {
     pub bytes: u64,
 }
 
-/// What a finished export is.
+/// The facts of a complete export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
     /// When it was finished.
@@ -129,35 +129,35 @@ pub struct Made {
     pub counts: Counts,
 }
 
-/// One export as its events made it.
+/// One export, folded from its events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Export {
     /// Id of the export.
     pub export_id: String,
-    /// When it was asked for.
+    /// When it was requested.
     pub requested_at: Timestamp,
     /// Entries of the journal up to this one are in it, as far as they are the org's.
     pub position: u64,
-    /// Once it is finished.
+    /// The facts of the export, once it is complete.
     pub made: Option<Made>,
 }
 
 /// An import as its events made it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Import {
-    /// SHA-256 of the manifest, in hex: it goes on with no other.
+    /// SHA-256 of the manifest, in hex: the import continues with no other manifest.
     pub manifest_sha256: String,
-    /// Where the export came from: its name there.
+    /// The id of the export in the instance it comes from.
     pub export_id: String,
     /// Entries it is to bring.
     pub entries: u64,
     /// Where in the journal it began.
     pub position: u64,
-    /// It is still on its way.
+    /// Whether the import is in progress.
     pub open: bool,
 }
 
-/// All that is known of an org's leaving and coming.
+/// An org's offboardings, exports and imports.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrgTransfer {
     /// The version of the stream.
@@ -183,12 +183,12 @@ impl OrgTransfer {
         last.filter(|offboarding| offboarding.status.is_open())
     }
 
-    /// Whether an import of the org is on its way.
+    /// Whether an import of the org is in progress.
     pub fn is_importing(&self) -> bool {
         self.import.as_ref().is_some_and(|import| import.open)
     }
 
-    /// Whether something remains to be done that nobody asks for any more.
+    /// Whether jobs still have to continue something without a further call.
     pub fn has_work(&self) -> bool {
         self.open_offboarding().is_some() || !self.exports.is_empty() || self.is_importing()
     }
@@ -276,7 +276,7 @@ events! {
     }
 }
 
-/// What may be asked.
+/// The commands on an org's transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OffboardingAction {
     /// Ask for an offboarding, as an owner.
@@ -288,16 +288,16 @@ pub enum OffboardingAction {
     },
     /// Approve it, as an operator.
     Approve {
-        /// How long the data can be taken away.
+        /// For how many milliseconds the data can be downloaded.
         window_ms: i64,
         /// Status of the org when it was asked for.
         org_status: OrgStatus,
         /// The version of the org's stream.
         org_version: u64,
     },
-    /// Cancels the offboarding before it is carried out.
+    /// Cancel the offboarding before it is executed.
     Cancel,
-    /// Note why it does not go on.
+    /// Note why it does not continue.
     Block {
         /// Why it failed, for operators.
         why: String,
@@ -307,13 +307,13 @@ pub enum OffboardingAction {
         /// Id of the vacuum to start, never used before.
         vacuum_id: String,
     },
-    /// Note that the data is gone.
+    /// Note that the data has been erased.
     FinishPurge,
-    /// Ask for an export: that of the offboarding, by its name, or one beside it.
+    /// Request an export: that of the offboarding, by its name, or one without an offboarding.
     Export {
         /// Id of the new export, never used before.
         export_id: String,
-        /// The journal's position that it goes up to.
+        /// The journal's position of the last entry in it.
         position: u64,
     },
     /// Note that an export is finished.
@@ -330,7 +330,7 @@ pub enum OffboardingAction {
         /// Id of the export.
         export_id: String,
     },
-    /// Begin an import, or go on with it.
+    /// Begin an import, or continue it.
     BeginImport {
         /// SHA-256 of the export's manifest, in hex.
         manifest_sha256: String,
@@ -385,7 +385,7 @@ impl OffboardingAction {
     }
 }
 
-/// What may be asked, and of which org.
+/// A command with the org it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OffboardingCommand {
     /// Org that is to change.

@@ -1,4 +1,4 @@
-//! What operators had done by functions whose own events are not the operators': asked for ahead of the change, so that
+//! Operators' requests through functions whose events do not record the operator: journaled before the change, so that
 //! there is none without a row of the audit.
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::declare::events;
 
 events! {
-    /// What is told of an operator's act. Who asked and why stand in the entry, as with every event. Nothing here is personal:
+    /// The events of an operator's request. Who asked and why is in the entry, as with every event. Nothing here is personal:
     /// these entries are never erased, and a user is named by id alone.
     pub enum OperatorActEvent {
         /// An operator asked for a change; it was carried out unless `operator_act.refused` follows in the same stream.
@@ -36,7 +36,7 @@ events! {
 }
 
 impl OperatorActEvent {
-    /// What the act is about.
+    /// The subject of the request, if it has one.
     pub fn subject(&self) -> Option<&str> {
         match self {
             Self::Asked { subject, .. } | Self::Refused { subject, .. } => subject.as_deref(),

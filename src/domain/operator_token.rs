@@ -1,5 +1,5 @@
 //! Operators' tokens: each has a name and scopes, and is kept only as a keyed hash. The token of the first start, which
-//! lies in a file, is not one of these and has every scope.
+//! is in a file, is not one of these and has every scope.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use super::{
     Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp, check,
 };
 
-/// Most predecessors of one token that work beside it.
+/// Most predecessors of one token that are valid at the same time as it.
 const PREVIOUS_MAX: usize = 4;
 /// Most tokens kept, revoked ones included; the one revoked first is forgotten for one more.
 pub const TOKENS_MAX: usize = 64;
 /// Longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 64;
-/// Longest time for which a rotated token still works beside its successor.
+/// Longest time for which a rotated token stays valid together with its successor.
 pub const OVERLAP_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
 
-/// What a token lets do.
+/// What a token may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenScope {
@@ -62,7 +62,7 @@ impl TokenScope {
     }
 }
 
-/// A token as it is kept: its hash, and what it lets do.
+/// A stored token: its hash, and its scopes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperatorToken {
     /// Keyed hash of the token, in hex.
@@ -100,13 +100,13 @@ impl OperatorToken {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|at| at > now)
     }
 
-    /// Whether it lets do what a scope names.
+    /// Whether the token has a scope, or all.
     pub fn may(&self, scope: TokenScope) -> bool {
         self.scopes.contains(&scope) || self.scopes.contains(&TokenScope::All)
     }
 }
 
-/// All tokens as their events made them.
+/// All tokens, folded from their events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperatorTokens {
     /// The version of their stream.
@@ -180,12 +180,12 @@ impl OperatorTokenEvent {
     }
 }
 
-/// What may be asked of operators' tokens.
+/// The commands on operators' tokens.
 #[derive(Clone, PartialEq, Eq)]
 pub enum OperatorTokenCommand {
     /// Make a token that works at once.
     Create {
-        /// What to call it.
+        /// Its name, in the audit too.
         name: String,
         /// Keyed hash of the token, in hex.
         token_hash: String,
@@ -200,7 +200,7 @@ pub enum OperatorTokenCommand {
         name: String,
         /// Keyed hash of the new one, in hex.
         token_hash: String,
-        /// For how long the one before works beside it.
+        /// For how long the predecessor stays valid too, in milliseconds.
         overlap_ms: i64,
     },
     /// End a token at once and for good.
@@ -422,7 +422,7 @@ fn check_new(
     Ok(())
 }
 
-/// Makes room for one more: of those that work no longer, the one that ended first goes.
+/// Makes room for one more: of those that are not valid any more, the one that ended first is removed.
 fn forget_one(state: &mut OperatorTokens) {
     if state.tokens.len() < TOKENS_MAX {
         return;

@@ -30,7 +30,7 @@ pub enum OrgStatus {
     Unverified,
     /// In use: members read and write.
     Verified,
-    /// Set aside by its owner.
+    /// Closed for changes by its owner.
     Parked,
     /// Stopped by the operator.
     Suspended,
@@ -64,7 +64,7 @@ impl OrgStatus {
     }
 }
 
-/// How a user belongs to an org.
+/// The role of a user in an org.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberRole {
@@ -91,7 +91,7 @@ pub struct Org {
     pub version: u64,
     /// Its status; `None` when there is no such org.
     pub status: Option<OrgStatus>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Option<Timestamp>,
     /// When its status changed last.
     pub status_at: Option<Timestamp>,
@@ -102,19 +102,19 @@ pub struct Org {
     /// The role of the user a command or event names, if that is one of its own. Not kept: it is looked up each time.
     #[serde(skip)]
     pub subject: Option<MemberRole>,
-    /// Its legal holds. Kept beside it, because nearly every request reads an org and few ask for its holds.
+    /// Its legal holds. A projection of their own, because nearly every request reads an org and few need its holds.
     #[serde(skip)]
     pub holds: LegalHolds,
-    /// The limits set for it alone. Kept beside it, as its holds are.
+    /// The limits set for it alone. A projection of their own, as its holds are.
     #[serde(skip)]
     pub own_limits: OwnLimits,
-    /// Its invitations. Kept beside it for the same reason.
+    /// Its invitations. A projection of their own for the same reason.
     #[serde(skip)]
     pub invitations: Invitations,
 }
 
 events! {
-    /// What can happen to an org.
+    /// The events of an org.
     pub enum OrgEvent {
         /// The org begins.
         #[event("org.created", 1)]
@@ -220,7 +220,7 @@ impl OrgEvent {
     }
 }
 
-/// What may be asked of an org.
+/// The commands on an org.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrgCommand {
     /// Make it, with its first owner.
@@ -239,7 +239,7 @@ pub enum OrgCommand {
         /// Status from now on.
         status: OrgStatus,
     },
-    /// Set it aside, as its owner.
+    /// Close it for changes, as its owner.
     Park {
         /// Code of the org.
         org: OrgCode,
@@ -298,7 +298,7 @@ pub enum OrgCommand {
         user_id: String,
         /// The role that comes with it.
         role: MemberRole,
-        /// What to call it.
+        /// The owner's label for it.
         label: Option<String>,
         /// From then on it cannot be accepted.
         expires_at: Timestamp,

@@ -1,4 +1,4 @@
-//! What one org may have, and do at once: the quotas, their limits, and the refusal of what would go past one.
+//! What one org may have, and do at once: the quotas, their limits, and the refusal of what would exceed one.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{ErrorTag, Rejection};
 /// Declares the quotas: name in settings, events and answers, what it counts, and what to do at its end.
 macro_rules! quotas {
     ($($name:ident = $text:literal, $counts:literal, $advice:literal;)*) => {
-        /// One thing of which an org may have, or do, only so much.
+        /// A kind of thing of which an org may have, or do, a limited number.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Quota {
             $(#[doc = concat!("`", $text, "`: ", $counts, ".")]
@@ -77,12 +77,12 @@ impl Quota {
         self as usize >= COUNTED
     }
 
-    /// Those that are counted of what an org has.
+    /// The quotas that are counted of what an org has.
     pub fn counted() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().take(COUNTED)
     }
 
-    /// Their names, for whoever wrote another.
+    /// The names of all quotas, for the error to a caller who wrote another.
     pub fn names() -> String {
         Self::ALL.map(Self::as_str).join(", ")
     }
@@ -93,7 +93,7 @@ impl Quota {
     }
 }
 
-/// The limit of each quota; 0 stands for none.
+/// The limit of each quota; 0 means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits([u64; ALL]);
 
@@ -108,7 +108,7 @@ impl Limits {
         Some(self.0[quota as usize]).filter(|limit| *limit > 0)
     }
 
-    /// The same with what is set for one org.
+    /// The same limits with those that are set for one org.
     pub fn with(mut self, own: &OwnLimits) -> Self {
         for (quota, limit) in own {
             self.0[*quota as usize] = *limit;
@@ -117,7 +117,7 @@ impl Limits {
     }
 }
 
-/// Limits set for one org, in place of those of the settings; 0 stands for no limit.
+/// Limits set for one org that replace those of the settings; 0 means no limit.
 pub type OwnLimits = BTreeMap<Quota, u64>;
 
 /// What an org has of each quota that is counted.
@@ -170,16 +170,16 @@ impl Counts {
     }
 }
 
-/// What would go past a limit.
+/// A request that would exceed a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exceeded {
     /// The quota that there was no room in.
     pub quota: Quota,
     /// The most there may be.
     pub limit: u64,
-    /// How much there is, what is on its way included.
+    /// How much there is, changes in progress included.
     pub used: u64,
-    /// How much more was asked for.
+    /// How much more was requested.
     pub asked: u64,
 }
 

@@ -121,7 +121,7 @@ pub struct Content {
     pub size: u64,
     /// MD5 of the bytes as stored.
     pub md5: Md5,
-    /// SHA-256 of the bytes as received, of an upload that was completed since this is journaled; inline content lies in
+    /// SHA-256 of the bytes as received, of an upload that was completed since this is journaled; inline content is covered by
     /// the journal's own chain of hashes.
     pub sha256: Option<Sha256Digest>,
     /// What the gzip of an upload decodes to, if it was completed since this is journaled.
@@ -143,7 +143,7 @@ pub enum ContentPlace {
     Object(Uuid),
 }
 
-/// A name and the record that may be there: all that a decision about a record looks at.
+/// A name and the record that may be there: all that a decision about a record reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordState {
     /// Org, container and record id.
@@ -170,14 +170,14 @@ impl RecordState {
     }
 }
 
-/// A record as its events made it. Its name is known from where it stands.
+/// A record built from its events. Its name is known from where it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The cost centre it was put under.
     pub cccode: Option<CcCode>,
     /// Whether it is in use, waits for an upload, or ended.
     pub status: Status,
-    /// How often it changed; equals its stream's version.
+    /// The number of its changes; equals its stream's version.
     pub revision: Revision,
     /// The current content; while pending, the promised one.
     pub content: Content,
@@ -195,7 +195,7 @@ pub struct Record {
     pub created_by: String,
     /// Who changed it last.
     pub updated_by: String,
-    /// How it ended, once it has.
+    /// The facts of its end, once it is doomed.
     pub doom: Option<Doom>,
     /// Its owners' hold on it.
     pub hold: Option<Hold>,
@@ -212,7 +212,7 @@ pub struct Doom {
     pub reason: Option<String>,
 }
 
-/// An upload on its way: what will become the content when it is completed.
+/// A pending upload: what will become the content when it is completed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingUpload {
     /// The content it will be.
@@ -311,7 +311,7 @@ events! {
     }
 }
 
-/// What somebody may ask of one record.
+/// The commands on one record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RecordCommand {
     /// Create it, or put other content over it.
@@ -398,7 +398,7 @@ impl RecordCommand {
         check::no_payload(payload)
     }
 
-    /// Whether it takes a record away: such a one looks at legal holds, and is decided again when they have moved.
+    /// Whether it removes a record: such a command checks legal holds, and is decided again when they have changed.
     pub fn removes(&self) -> bool {
         match self {
             Self::Doom { .. } | Self::DoomIfDue | Self::DoomIfAbandoned(_) => true,

@@ -1,4 +1,4 @@
-//! Every error a caller can meet: its tag and status once, and the value that carries it.
+//! Every error that a caller can get: its tag and status once, and the value with its details.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -85,10 +85,10 @@ tags! {
     Unavailable = "unavailable", 503;
 }
 
-/// Declares why somebody was not let in: what was being looked at, and what was wrong with it.
+/// Declares why a caller was denied: what was being checked, and what was wrong with it.
 macro_rules! denials {
     ($($name:ident = $stage:literal, $reason:literal;)*) => {
-        /// Why somebody was not let in, for the operator alone.
+        /// Why a caller was denied, for the operator alone.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Denial {
             $(#[doc = concat!("`", $reason, "`, found while the ", $stage, " was looked at.")]
@@ -99,7 +99,7 @@ macro_rules! denials {
             /// Every one there is.
             pub const ALL: &'static [Denial] = &[$(Denial::$name),*];
 
-            /// What was being looked at, and what was wrong with it.
+            /// What was being checked, and what was wrong with it.
             pub fn as_strs(self) -> (&'static str, &'static str) {
                 match self { $(Denial::$name => ($stage, $reason),)* }
             }
@@ -150,8 +150,8 @@ denials! {
     NotAPerson = "role", "not-a-person";
 }
 
-/// The detail that is `true` in a refusal when what was asked for is so already. Whoever repeats a request after a lost
-/// answer can take it for done; whether it was this request or another that did it, only an idempotency key tells.
+/// The detail that is `true` in a refusal when what was requested is so already. A caller who repeats a request after a lost
+/// answer can take it for done; whether it was this request or another that did it, only an idempotency key shows.
 pub const ALREADY_THERE: &str = "already_there";
 
 /// Seconds after which to come back where nothing says more.
@@ -244,7 +244,7 @@ impl Rejection {
         self.with_detail(ALREADY_THERE, true)
     }
 
-    /// The same when a condition holds.
+    /// The same when `there` is true.
     pub fn already_there_if(self, there: bool) -> Self {
         if there { self.already_there() } else { self }
     }
@@ -274,13 +274,13 @@ impl Rejection {
         self.with_retry_after(seconds)
     }
 
-    /// Says, to the operator alone, why somebody was not let in.
+    /// Adds, for the operator alone, why the caller was denied.
     pub fn denied(mut self, denial: Denial) -> Self {
         self.denial = Some(denial);
         self
     }
 
-    /// Why somebody was not let in, as stage and reason: what was said, or what the status says by itself.
+    /// Why a caller was denied, as stage and reason: what was noted, or what the status says by itself.
     pub fn denial(&self) -> Option<(&'static str, &'static str)> {
         match (self.denial, self.status()) {
             (Some(denial), _) => Some(denial.as_strs()),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What does not fit together.
+/// The kind of a difference between journal, rows and files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DriftKind {
@@ -15,7 +15,7 @@ pub enum DriftKind {
     SizeMismatch,
     /// A file with the right number of bytes, and wrong ones.
     Md5Mismatch,
-    /// A file with the right number of bytes and the right MD5, and wrong ones: somebody made other bytes of the same MD5.
+    /// A file with the right size and the right MD5, but other bytes: a collision of MD5 that somebody made.
     Sha256Mismatch,
     /// An upload that was promised and is long overdue.
     StalePending,
@@ -49,9 +49,9 @@ pub enum RepairAction {
     RowsRestored,
     /// The rows that are too many are removed.
     RowsRemoved,
-    /// The content is noted as lost; what is left of it is set aside. A version put later is not touched by it.
+    /// The content is noted as lost; what is left of it is moved to the damaged copies. A version put later is not affected.
     MarkedLost,
-    /// Content noted as lost is there again as it was.
+    /// Content noted as lost was found again, complete.
     FoundAgain,
     /// The file is removed.
     FileRemoved,
@@ -73,7 +73,7 @@ impl RepairAction {
     }
 }
 
-/// One thing that is wrong and its mending.
+/// One difference and its repair.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repair {
     /// Kind of drift that was found.

@@ -18,14 +18,14 @@ pub const REVOCATIONS_MAX: usize = 4_096;
 pub struct RevokedJwts {
     /// The version of their stream.
     pub version: u64,
-    /// Until when each is kept, by `jti`.
+    /// Revoked tokens by `jti`, each with the time until which it is kept.
     pub until: BTreeMap<String, Timestamp>,
-    /// Those that the last event made superfluous.
+    /// Revocations that the last event removed, because their tokens have expired.
     pub forgotten: Vec<String>,
 }
 
 events! {
-    /// What can happen to tokens of an identity provider.
+    /// The events of an identity provider's tokens.
     pub enum JwtEvent {
         /// A token of an identity provider is refused from now on.
         #[event("jwt.revoked", 1)]
@@ -144,7 +144,7 @@ mod tests {
         let (state, count) = step(state, &command("a", 200), 3);
         assert_eq!((count, state.until["a"]), (1, at(200)));
         let (mut state, _) = step(state, &command("b", 900), 200);
-        // Whoever set the clock to 200 may set it back.
+        // A clock that was set to 200 may be set back.
         assert_eq!(state.until.keys().collect::<Vec<_>>(), ["a", "b"]);
         for number in 2..REVOCATIONS_MAX {
             state.until.insert(format!("c{number}"), at(1_000));

@@ -10,16 +10,16 @@ use super::{
     Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp, check,
 };
 
-/// Wrong codes from one address within [`FAILURES_WINDOW_MS`] after which none from there is looked at.
+/// Wrong codes from one address within [`FAILURES_WINDOW_MS`] after which none from there is checked.
 pub const FAILURES_MAX: usize = 5;
-/// Wrong codes from all addresses within [`FAILURES_WINDOW_MS`] after which one is looked at only from where a right one
+/// Wrong codes from all addresses within [`FAILURES_WINDOW_MS`] after which one is checked only from where a right one
 /// came before: as many as four addresses may give.
 pub const FAILURES_ALL_MAX: usize = 20;
 /// Wrong codes kept. More than [`FAILURES_ALL_MAX`], so that the newest of others do not make one address's forgotten
 /// before all are locked.
 const FAILURES_KEPT: usize = 64;
-/// Functions that end or call off what is under way, and the one that lifts the lock itself. Wrong codes never lock them:
-/// whoever gives wrong ones could otherwise see to it that a vacuum cannot be cancelled.
+/// Functions that end or cancel what is under way, and the one that lifts the lock itself. Wrong codes never lock them:
+/// otherwise a caller could prevent the cancelling of a vacuum by giving wrong ones.
 const WAYS_OUT: [&str; 4] = [
     "ops_maintenance_cancel",
     "ops_maintenance_end",
@@ -30,7 +30,7 @@ const WAYS_OUT: [&str; 4] = [
 pub const FAILURES_WINDOW_MS: i64 = 15 * 60 * 1_000;
 
 events! {
-    /// What can happen to the secret code.
+    /// The events of the secret code.
     pub enum SecretEvent {
         /// The secret code is set, in place of the one before.
         #[event("secret.set", 1)]
@@ -88,10 +88,10 @@ impl std::fmt::Debug for SecretCode {
 }
 
 impl SecretCode {
-    /// Whether a code for a function may be looked at that comes from an address.
+    /// Whether a code for a function from an address may be checked.
     ///
     /// # Errors
-    /// `throttled`, with the seconds until then, after too many wrong ones; never for what ends or calls off something.
+    /// `throttled`, with the seconds until then, after too many wrong ones; never for what ends or cancels something.
     pub fn check_lock(
         &self,
         function: &str,
@@ -127,7 +127,7 @@ impl SecretCode {
     }
 }
 
-/// The time at which fewer than so many of some wrong codes count; `None` when there are fewer.
+/// The time at which fewer than `max` of some wrong codes count; `None` when there are fewer already.
 fn frees<'a>(failures: impl Iterator<Item = &'a Failure>, max: usize) -> Option<Timestamp> {
     let failures: Vec<_> = failures.collect();
     let first = failures.len().checked_sub(max)?;
@@ -140,7 +140,7 @@ pub fn is_way_out(function: &str) -> bool {
     WAYS_OUT.contains(&function)
 }
 
-/// What may be asked of the secret code.
+/// The commands on the secret code.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretCommand {
     /// Set it, or set another.

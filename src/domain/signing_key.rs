@@ -1,5 +1,5 @@
 //! Keys that sign urls, upload tokens and cursors: which one signs, and until when earlier ones verify. The keys
-//! themselves lie in files; an event has their ids alone.
+//! themselves are in files; an event has their ids alone.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::declare::events;
 use super::{Aggregate, Context, Decider, ErrorTag, EventMeta, Rejection, StreamId, Timestamp};
 
-/// Most earlier keys that verify beside the one that signs: rotating once an hour with the default overlap of a day
+/// Most earlier keys that verify besides the one that signs: rotating once an hour with the default overlap of a day
 /// stays below it, and their file stays smaller than a page of the disk.
 pub const EARLIER_MAX: usize = 32;
 
@@ -28,7 +28,7 @@ pub struct SigningKeys {
 }
 
 events! {
-    /// What can happen to signing keys.
+    /// The events of signing keys.
     pub enum SigningKeyEvent {
         /// Another key signs from now on.
         #[event("signing_key.rotated", 1)]

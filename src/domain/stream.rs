@@ -85,7 +85,7 @@ impl StreamId {
         }
     }
 
-    /// The full name, as it stands in the journal.
+    /// The full name, in the journal's form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -113,7 +113,7 @@ impl StreamId {
         self.0.strip_prefix("utl/")
     }
 
-    /// The record this stream tells of; `None` for every other kind.
+    /// The record whose stream this is; `None` for every other kind.
     pub fn record_key(&self) -> Option<RecordKey> {
         let mut parts = self.0.split('/');
         let (Some("mrs"), Some(org), Some(container), Some(record_id), None) = (

@@ -16,7 +16,7 @@ pub use decide::UserDecider;
 
 /// How long a session lives after it was used last.
 pub const SESSION_MS: i64 = 60 * 60 * 1_000;
-/// A session in use is journaled anew once its journaled end is nearer than this, so at most every quarter of an hour.
+/// A session in use is journaled again once its journaled end is nearer than this, so at most every quarter of an hour.
 pub const SESSION_REFRESH_MS: i64 = 45 * 60 * 1_000;
 /// Open sessions of one user; the one that ends first makes room for one more.
 pub const SESSIONS_MAX: usize = 64;
@@ -63,7 +63,7 @@ pub struct User {
     pub passcode_hash: String,
     /// The address was confirmed.
     pub verified: bool,
-    /// When it was made.
+    /// When the user was created.
     pub created_at: Option<Timestamp>,
     /// Open sessions by the keyed hash of their guid, in hex; some may be past their end.
     pub sessions: BTreeMap<String, Session>,
@@ -155,7 +155,7 @@ events! {
     }
 }
 
-/// What may be asked of a user.
+/// The commands on a user.
 #[derive(Clone, PartialEq, Eq)]
 pub enum UserCommand {
     /// Creates the user, unverified or verified.
@@ -175,7 +175,7 @@ pub enum UserCommand {
         user_id: String,
         /// Keyed hash of the new guid, in hex.
         session_hash: String,
-        /// What to call it.
+        /// The owner's label for it.
         label: Option<String>,
         /// Keyed hash of the user and the address it is opened from, in hex.
         address_hash: Option<String>,
@@ -212,7 +212,7 @@ pub enum UserCommand {
         user_id: String,
         /// scrypt of the new one in PHC form.
         passcode_hash: String,
-        /// Keyed hash of the session that goes on, in hex.
+        /// Keyed hash of the session that stays open, in hex.
         kept_session: String,
         /// Keyed hash of the user and the address it is changed from, in hex.
         address_hash: Option<String>,
@@ -229,7 +229,7 @@ pub enum UserCommand {
         /// The user who may not sign in any more.
         user_id: String,
     },
-    /// Let a disabled user sign in again.
+    /// Enable a disabled user to sign in again.
     Enable {
         /// The user who may sign in again.
         user_id: String,
@@ -321,7 +321,7 @@ impl UserCommand {
     }
 }
 
-/// The refusal of an address that somebody has.
+/// The refusal of an address that another user has.
 pub fn email_taken() -> Rejection {
     Rejection::new(
         ErrorTag::Conflict,
@@ -330,10 +330,10 @@ pub fn email_taken() -> Rejection {
     .with_minor("email")
 }
 
-/// An e-mail address as it is kept: trimmed and lower-cased.
+/// Normalizes an e-mail address: trimmed and lower-cased.
 ///
 /// # Errors
-/// `invalid-input` for what cannot be one. It is looked at for its shape alone; whether it works only a mail can tell.
+/// `invalid-input` for what cannot be one. Only its form is checked; whether it works only a mail can show.
 pub fn email(text: &str) -> Result<String, Rejection> {
     let address = text.trim().to_lowercase();
     let shaped = address.split_once('@').is_some_and(|(local, domain)| {
@@ -371,7 +371,7 @@ fn check_address_hash(hash: Option<&str>) -> Result<(), Rejection> {
     })
 }
 
-/// Looks whether a new passcode is one.
+/// Checks whether a text may be a passcode.
 ///
 /// # Errors
 /// `invalid-input` that says what is wanted, and nothing of what was given.

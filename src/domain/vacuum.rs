@@ -25,7 +25,7 @@ pub const REASON_CHARS_MAX: usize = 256;
 /// The name under which a vacuum works.
 pub const JOB: &str = "job:vacuum";
 
-/// How far a vacuum reaches.
+/// The scope of a vacuum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
@@ -82,7 +82,7 @@ impl Scope {
         mine && !is_protected(org) && !container.is_some_and(is_protected)
     }
 
-    /// Whether a stream is erased. The operators' own streams and what tells of offboardings never are; a user's with
+    /// Whether a stream is erased. The operators' own streams and those of offboardings never are; a user's with
     /// everything, or alone.
     pub fn covers_stream(&self, stream: &str) -> bool {
         let mut parts = stream.split('/');
@@ -102,7 +102,7 @@ pub fn is_protected(name: &str) -> bool {
     start.is_some_and(|start| start.eq_ignore_ascii_case(PROTECTED_PREFIX))
 }
 
-/// Where a vacuum is in its life.
+/// The status of a vacuum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VacuumStatus {
@@ -110,7 +110,7 @@ pub enum VacuumStatus {
     Pending,
     /// Erases now; it cannot be cancelled any more.
     Running,
-    /// Has erased, or told what it would erase.
+    /// Has erased, or counted what it would erase.
     Completed,
     /// Ended before all steps were done; `error` says why.
     Failed,
@@ -130,13 +130,13 @@ impl VacuumStatus {
         }
     }
 
-    /// It holds the mutex.
+    /// Whether a vacuum in this status keeps another from being requested.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Pending | Self::Running)
     }
 }
 
-/// Things, objects and bytes.
+/// Numbers of rows, objects and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Amount {
     /// Rows: records, orgs and members, users, sessions.
@@ -155,7 +155,7 @@ impl std::ops::AddAssign for Amount {
     }
 }
 
-/// What a vacuum erases of one service.
+/// The amount that a vacuum erases of one service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceAmount {
     /// Name of the service, such as `mrs`.
@@ -166,7 +166,7 @@ pub struct ServiceAmount {
     pub skipped: Option<String>,
 }
 
-/// What a vacuum does not erase of one service, or may not without being told so, because it is held.
+/// What a vacuum does not erase of one service, or only when that is confirmed, because it is held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldBack {
     /// Name of the service, such as `mrs`.
@@ -177,7 +177,7 @@ pub struct HeldBack {
     pub reason: String,
 }
 
-/// What was done in the log, so that nobody can erase more under a vacuum's name.
+/// What was erased from the log: exact, so that it cannot hide further erasures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erased {
     /// Entries that lost their body.
@@ -186,7 +186,7 @@ pub struct Erased {
     pub positions_sha256: String,
 }
 
-/// One part of the work. Each may be repeated.
+/// One step of the work. Each may be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
@@ -198,12 +198,12 @@ pub enum Step {
     Database,
     /// The uploaded files that nothing names any more.
     Content,
-    /// What earlier repairs had set aside, and log files.
+    /// Damaged copies that earlier repairs kept, and log files.
     Leftovers,
 }
 
 impl Step {
-    /// Every step, in its order: what is read goes first, the bytes nothing names any more last.
+    /// Every step, in its order: what is read is erased first, the bytes that nothing names any more last.
     pub const ALL: [Self; 5] = [
         Self::Projections,
         Self::Log,
@@ -224,7 +224,7 @@ impl Step {
     }
 }
 
-/// One vacuum as its events made it.
+/// One vacuum, folded from its events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vacuum {
     /// Id of the vacuum, unique among all vacuums.
@@ -233,13 +233,13 @@ pub struct Vacuum {
     pub scope: Scope,
     /// A dry run: it counts and erases nothing.
     pub dry_run: bool,
-    /// Why, in the operator's words.
+    /// The reason, in the operator's words.
     pub reason: String,
     /// The numbers it was asked to keep to.
     pub plan_id: Option<String>,
     /// How far it has come, or how it ended.
     pub status: VacuumStatus,
-    /// When it was asked for.
+    /// When it was requested.
     pub requested_at: Timestamp,
     /// Until when it can be cancelled.
     pub execute_at: Option<Timestamp>,
@@ -251,15 +251,15 @@ pub struct Vacuum {
     pub finished_at: Option<Timestamp>,
     /// It erases what is held too.
     pub override_holds: bool,
-    /// What it erases, known once it began.
+    /// What it erases by service, known once it began.
     pub services: Vec<ServiceAmount>,
-    /// What is held; a vacuum of an org leaves it, a dry run of everything only tells it.
+    /// What is held; a vacuum of an org leaves it, a dry run of everything only reports it.
     pub held: Vec<HeldBack>,
     /// Steps that are done.
     pub done: Vec<Step>,
-    /// Why it gave up.
+    /// Why it failed, for operators.
     pub error: Option<String>,
-    /// How often it changed.
+    /// The number of its changes.
     pub revision: Revision,
 }
 
@@ -274,7 +274,7 @@ impl Vacuum {
     }
 }
 
-/// What is neither there nor gone: a vacuum gave up between the lists and the journal's database.
+/// What is partly erased: a vacuum gave up between the lists and the journal's database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HalfErased {
     /// What was to be erased.
@@ -292,7 +292,7 @@ pub struct Vacuums {
     pub open: Option<Vacuum>,
     /// The one that was over last.
     pub last: Option<Vacuum>,
-    /// What takes no changes until it is vacuumed again.
+    /// Scopes that take no changes until they are vacuumed again.
     pub half_erased: Vec<HalfErased>,
 }
 
@@ -306,7 +306,7 @@ impl Vacuums {
 }
 
 events! {
-    /// What can happen to a vacuum.
+    /// The events of vacuums.
     pub enum VacuumEvent {
         /// A vacuum was asked for; no other can be until it has ended.
         #[event("vacuum.requested", 2)]
@@ -393,7 +393,7 @@ impl VacuumEvent {
     }
 }
 
-/// What an operator, or the vacuum itself, may ask.
+/// The commands of operators, and of the vacuum itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VacuumCommand {
     /// Requests a vacuum or a dry run.

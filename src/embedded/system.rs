@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use actix::System;
 
-/// The thread of an actor system. It ends when told to.
+/// The thread of an actor system. It ends when it is stopped.
 pub(super) struct SystemThread {
     system: System,
     thread: JoinHandle<()>,
@@ -16,7 +16,7 @@ impl SystemThread {
     /// Starts a system, and runs `set_up` on its thread, where actors and their threads can be started.
     ///
     /// # Errors
-    /// When there can be no more threads.
+    /// An I/O error when no thread can be started.
     pub(super) fn start<T: Send + 'static>(
         set_up: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<(Self, T)> {
@@ -26,9 +26,9 @@ impl SystemThread {
             .spawn(move || {
                 let runner = System::new();
                 let made = runner.block_on(async { set_up() });
-                // Nobody waits for it any more only when the opening thread has panicked.
+                // The receiver is gone only when the opening thread has panicked.
                 if tell.send((System::current(), made)).is_ok() {
-                    // Its result says only that it was told to stop.
+                    // Its result says only that it was stopped.
                     let _: io::Result<()> = runner.run();
                 }
             })?;
@@ -41,7 +41,7 @@ impl SystemThread {
     /// Stops the system, and waits for the end of its thread.
     pub(super) fn end(self) {
         self.system.stop();
-        // A panic on it was told when it happened.
+        // A panic on it was logged when it happened.
         let _: std::thread::Result<()> = self.thread.join();
     }
 }

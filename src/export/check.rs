@@ -45,7 +45,7 @@ pub enum ExportError {
     Damaged {
         /// Name of the file within the directory.
         file: String,
-        /// What does not fit.
+        /// The contradiction, in words.
         what: String,
     },
     /// A newer program wrote it.
@@ -63,10 +63,10 @@ fn damaged(file: &str, what: impl Into<String>) -> ExportError {
     }
 }
 
-/// Told bytes looked at so far.
+/// Called with the bytes read so far.
 pub type Progress<'a> = &'a mut dyn FnMut(u64);
 
-/// What an export holds, as it is gone through.
+/// A part of an export, in the order of its history.
 pub enum Part<'a> {
     /// An entry of the history, and what another journal is to write of it.
     Entry(&'a EventLine, &'a Append),
@@ -92,7 +92,7 @@ impl Directory {
         check_file(root, file, None).is_ok()
     }
 
-    /// Reads a directory's manifest; nothing else is looked at.
+    /// Reads a directory's manifest, and nothing else.
     ///
     /// # Errors
     /// See [`ExportError`].
@@ -115,17 +115,17 @@ impl Directory {
         })
     }
 
-    /// All bytes that [`Directory::check`] looks at, the manifest's aside; content files come on top as they are found.
+    /// All bytes that [`Directory::check`] reads, without the manifest's; content files are added as they are found.
     pub fn bytes(&self) -> u64 {
         let files = self.manifest.files.iter();
         files.map(|file| file.size).sum()
     }
 
-    /// Goes through the history, and shows each entry with the content files it names behind it. A file whose event tells
+    /// Reads the history, and calls `visit` with each entry and then the content files it names. A file whose event has
     /// its SHA-256 is listed with that one. Memory grows by some 60 bytes with each content file.
     ///
     /// # Errors
-    /// The first thing that does not fit, or what `visit` says.
+    /// The first contradiction found, or the error of `visit`.
     pub fn walk<E: From<ExportError>>(
         &self,
         visit: &mut dyn FnMut(Part<'_>) -> Result<(), E>,
@@ -172,7 +172,7 @@ impl Directory {
     /// The history, line by line.
     ///
     /// # Errors
-    /// When the file cannot be opened.
+    /// [`ExportError`] when the file cannot be opened.
     pub fn lines(
         &self,
     ) -> Result<impl Iterator<Item = Result<EventLine, ExportError>> + use<>, ExportError> {
@@ -182,7 +182,7 @@ impl Directory {
     /// The content files, in the order in which the history names them.
     ///
     /// # Errors
-    /// When the list cannot be opened.
+    /// [`ExportError`] when the list cannot be opened.
     pub fn content(
         &self,
     ) -> Result<impl Iterator<Item = Result<FileEntry, ExportError>> + use<>, ExportError> {
@@ -192,7 +192,7 @@ impl Directory {
     /// Opens one of its files.
     ///
     /// # Errors
-    /// When it cannot be opened.
+    /// [`ExportError`] when the file cannot be opened.
     pub fn open_file(&self, name: &str) -> Result<File, ExportError> {
         open_file(&self.root, name)
     }
@@ -217,7 +217,7 @@ impl Directory {
     }
 }
 
-/// Checks that a file has the size and the hashes that are told of it.
+/// Checks that a file has the size and the hashes of its entry.
 fn check_file(root: &Path, file: &FileEntry, md5: Option<Md5>) -> Result<(), ExportError> {
     let name = file.name.as_str();
     let mut reader = open_file(root, name)?;

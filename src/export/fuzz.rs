@@ -1,4 +1,4 @@
-//! Files of an export, tried with whatever somebody may bring.
+//! Files of an export, tried with any bytes.
 
 use super::check::parse_manifest;
 use super::is_file_name;

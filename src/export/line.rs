@@ -17,7 +17,7 @@ use crate::journal::{Append, Entry, JournalError, Origin, Position, Remarks, Sou
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventLine {
-    /// Its place in the journal it comes from.
+    /// Its position in the journal it comes from.
     pub position: Position,
     /// When that journal wrote it, in milliseconds.
     pub recorded_at: Timestamp,
@@ -25,7 +25,7 @@ pub struct EventLine {
     pub stream: StreamId,
     /// The stream's version with it.
     pub version: Version,
-    /// What happened, each event as the journal writes it.
+    /// Its events, each as its journal wrote it.
     pub events: Vec<Box<RawValue>>,
     /// The time of the decision, in milliseconds.
     pub at: Timestamp,
@@ -41,14 +41,14 @@ pub struct EventLine {
     /// Names the request, when it may come twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<Idempotency>,
-    /// The inline content beside it, in base64.
+    /// The inline content of the entry, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
 }
 
-/// Whether a stream is one of those that leave with an org: its records, its containers, and the org itself. Service
-/// accounts stay, because their keys are known by hashes that only their own server can make; what tells of the
-/// offboarding stays with whoever carried it out.
+/// Whether a stream is one of those that are exported with an org: its records, its containers, and the org itself. Service
+/// accounts stay, because their keys are known by hashes that only their own server can make; the stream of the
+/// offboarding stays with the server that executed it.
 pub fn leaves_with(org: &OrgCode, stream: &str) -> bool {
     let mut parts = stream.split('/');
     match (parts.next(), parts.next()) {
@@ -62,7 +62,7 @@ impl EventLine {
     /// The line of an entry; `None` when it was erased.
     ///
     /// # Errors
-    /// When an event cannot be written.
+    /// [`JournalError`] when an event cannot be serialized.
     pub fn of(entry: &Entry, payload: Option<&Bytes>) -> Result<Option<Self>, JournalError> {
         let Some(body) = &entry.body else {
             return Ok(None);
@@ -90,10 +90,10 @@ impl EventLine {
         }))
     }
 
-    /// Its events.
+    /// Decodes the entry's events.
     ///
     /// # Errors
-    /// What is wrong with one.
+    /// A text that says what is wrong with the first bad event.
     pub fn decoded(&self) -> Result<Vec<Event>, String> {
         let place = format!("{} version {}", self.stream, self.version);
         let events = self.events.iter();
@@ -206,7 +206,7 @@ pub(crate) fn objects_of(events: &[Event]) -> impl Iterator<Item = (uuid::Uuid, 
     contents.filter_map(object_of)
 }
 
-/// The objects that became content, each with the SHA-256 that its event tells.
+/// The objects that became content, each with the SHA-256 in its event.
 pub(crate) fn told_of(events: &[Event]) -> impl Iterator<Item = (uuid::Uuid, Sha256Digest)> {
     events.iter().filter_map(|event| match event {
         Event::Record(RecordEvent::UploadCompleted {

@@ -1,9 +1,9 @@
-//! The form in which an org leaves: files that tell all of it, and that another instance takes.
+//! The format in which an org is exported: files with all of its data, which another instance can import.
 //!
 //! A directory holds `manifest.json`, which names the next three with their size and SHA-256: `records.jsonl.gz`, each
 //! record as callers see it with its content versions; `events.jsonl.gz`, the whole history, of which the records can
 //! be made again; and `content.jsonl`, which names every file below `content/` in the same way. So one hash, that of
-//! the manifest, stands for every byte.
+//! the manifest, covers every byte.
 
 pub mod check;
 #[cfg(test)]
@@ -19,15 +19,15 @@ use crate::domain::record::NewContent;
 
 /// The form that this program writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
-/// What names the other files.
+/// The file that names the other files.
 pub const MANIFEST: &str = "manifest.json";
 /// Each record as callers see it.
 pub const RECORDS: &str = "records.jsonl.gz";
 /// Name of the file with the history.
 pub const EVENTS: &str = "events.jsonl.gz";
-/// What names the content files.
+/// The file that lists the content files.
 pub const CONTENT: &str = "content.jsonl";
-/// Where the content files are.
+/// The directory of the content files.
 pub const CONTENT_DIRECTORY: &str = "content";
 /// Names the export in a directory that it is still being downloaded to.
 pub const UNFINISHED: &str = "unfinished.json";
@@ -48,7 +48,7 @@ pub struct FileEntry {
     pub sha256: String,
 }
 
-/// What an export is.
+/// The manifest of an export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -62,7 +62,7 @@ pub struct Manifest {
     pub journal_position: u64,
     /// The time at which records are shown as they were, in RFC 3339.
     pub made_at: String,
-    /// How much it holds.
+    /// The amounts of data in it.
     pub counts: Counts,
     /// The three other files.
     pub files: Vec<FileEntry>,

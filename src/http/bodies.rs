@@ -21,10 +21,10 @@ use crate::domain::{ErrorTag, Rejection};
 const BYTES_MIN: u64 = 4 * 1024;
 /// Bytes of a body that are taken in before its owner waits for another turn.
 const BYTES_A_TURN: usize = 64 * 1024;
-/// A body that makes no progress for so long gives way to anybody's.
+/// A body that makes no progress for this long may be refused in favour of any other, in milliseconds.
 const IDLE_MS: u64 = 1_000;
 
-/// What request bodies may take, except uploads.
+/// Limits of request bodies, except uploads.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
     /// Bytes of one body.
@@ -49,7 +49,7 @@ pub struct Bodies {
 /// A body that has arrived.
 #[derive(Debug)]
 pub struct Body {
-    /// What came; empty for a GET.
+    /// The bytes of the body; empty for a GET.
     pub bytes: Bytes,
     /// Its part of the memory for bodies, if it did not come at once. To be kept as long as the bytes.
     pub share: Option<Share>,
@@ -66,7 +66,7 @@ impl Bodies {
         }
     }
 
-    /// Reads a body as its owner has turns; a GET's is left unread. Behind it the owner has the turn.
+    /// Reads a body as its owner has turns; a GET's is left unread. Afterwards the owner has the turn.
     ///
     /// # Errors
     /// `unsupported-media-type`, `too-large`, also when it is that once unpacked, `invalid-json` for one that is nested too deeply, ends early or comes too slowly, `throttled` when there is no memory for
@@ -204,7 +204,7 @@ impl Arriving {
         self.first.as_ref().map_or(self.all.len(), Bytes::len)
     }
 
-    /// Adds a chunk; tells how long it is now.
+    /// Adds a chunk; returns the length so far.
     fn add(&mut self, chunk: Bytes) -> usize {
         match self.first.take() {
             None if self.all.is_empty() => self.first = Some(chunk),
@@ -217,7 +217,7 @@ impl Arriving {
         self.length()
     }
 
-    /// The next chunk, unless the body has to give way.
+    /// The next chunk, unless the body's memory is needed for another.
     async fn wait(
         &self,
         payload: &mut Payload,
@@ -249,7 +249,7 @@ mod tests {
     use super::super::turns::Turns;
     use super::*;
 
-    /// Begins to read a body of which so many bytes have come, for an owner that used more than its part; tells how many
+    /// Begins to read a body of which `bytes` have come, for an owner that used more than its part; returns how many
     /// owners wait for a turn then.
     async fn waiting_after(bytes: usize) -> usize {
         let bodies = Bodies {

@@ -25,15 +25,15 @@ pub struct Call<'a> {
     pub request: &'a HttpRequest,
     /// Its body; empty for GET.
     pub body: Bytes,
-    /// Who calls; absent on public routes.
+    /// The caller; absent on public routes.
     pub principal: Option<Principal>,
-    /// Which operator calls; absent at the gateway.
+    /// The operator who calls; absent at the gateway.
     pub operator: Option<Operator>,
-    /// What the operator had journaled as asked for.
+    /// The operator's request that was journaled before the change.
     pub act: Option<Box<AskedAct>>,
-    /// What the route asks of its caller.
+    /// The access that the route requires.
     pub access: Access,
-    /// The caller was let through to an org.
+    /// Whether the caller was admitted to an org.
     pub admitted: bool,
     /// Its place among the org's requests.
     place: InFlight,
@@ -66,16 +66,16 @@ impl Call<'_> {
         self.request.headers().get(name)?.to_str().ok()
     }
 
-    /// Who calls a route that asks for a credential.
+    /// The caller of a route that requires a credential.
     ///
     /// # Errors
-    /// A failure, on a public route.
+    /// A [`Refusal`] as an internal error, on a public route.
     pub fn caller(&self) -> Result<&Principal, Refusal> {
         let missing = || Refusal::failed("a route without a principal");
         self.principal.as_ref().ok_or_else(missing)
     }
 
-    /// Lets the caller through to an org, with the right that the route asks for.
+    /// Admits the caller to an org, with the right that the route asks for.
     ///
     /// # Errors
     /// See [`admit`].

@@ -8,8 +8,8 @@ use flate2::bufread::GzDecoder;
 
 use crate::domain::{ErrorTag, Rejection};
 
-/// Media types under which JSON is accepted besides `application/json` and `+json`: what curl, `fetch` and libraries that were
-/// told nothing send.
+/// Media types under which JSON is accepted besides `application/json` and `+json`: what curl, `fetch` and libraries send by
+/// default.
 const TAKEN: &[&str] = &[
     "application/json",
     "text/json",
@@ -60,7 +60,7 @@ impl Coding {
         }
     }
 
-    /// A body as it is without its coding, at most so many bytes.
+    /// Decodes a body to at most `bytes_max` bytes.
     ///
     /// # Errors
     /// `invalid-input` with the minor `content-encoding` when it is not whole gzip, `too-large` (413).

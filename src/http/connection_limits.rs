@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::framing::HeadLimits;
 
-/// How long a connection that is being closed may go on sending; what it sends is thrown away.
+/// How long a connection that is being closed may still send; what it sends is discarded.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// Limits of the connections of one listener.
@@ -18,7 +18,7 @@ pub struct ConnectionLimits {
     pub unread_bytes_max: u64,
     /// How long a request's head may take.
     pub head_seconds: u64,
-    /// How much of a head is read.
+    /// Limits of a request's head.
     pub head: HeadLimits,
     /// How long a connection waits for a next request.
     pub keep_alive_seconds: u64,
@@ -32,7 +32,7 @@ impl ConnectionLimits {
         Duration::from_secs(self.keep_alive_seconds.saturating_add(self.head_seconds))
     }
 
-    /// Of TLS, ahead of the first head.
+    /// For the TLS handshake, before the first head.
     pub(super) fn handshake(&self) -> Duration {
         Duration::from_secs(self.head_seconds)
     }

@@ -26,7 +26,7 @@ const MAX_AGE: &str = "600";
 pub struct Origins(Vec<String>);
 
 impl Origins {
-    /// Those of a setting, separated by commas.
+    /// The origins of a setting, separated by commas.
     pub fn new(origins: &str) -> Self {
         let origins = origins.split(',').map(str::trim);
         let origins = origins.map(|origin| origin.trim_end_matches('/'));

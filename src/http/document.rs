@@ -84,7 +84,7 @@ pub struct Chosen<'a> {
 }
 
 impl Chosen<'_> {
-    /// How many requests it is charged as.
+    /// The number of requests it counts as in limits.
     pub fn requests(&self) -> u32 {
         let bytes = if !self.known && self.with_body {
             self.form.bytes.len()

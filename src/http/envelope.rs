@@ -81,7 +81,7 @@ fn succeed(trace: &Trace, reply: &Reply) -> HttpResponse {
     with_headers(&mut response, trace).body(body)
 }
 
-/// An envelope as JSON, around so many bytes.
+/// Writes an envelope as JSON, with room for `bytes` of content.
 fn written(envelope: &impl Serialize, bytes: usize) -> Vec<u8> {
     let mut body = Vec::with_capacity(bytes + ENVELOPE_BYTES);
     // Strings, numbers and JSON that is written already: writing them to memory cannot fail.
@@ -89,7 +89,7 @@ fn written(envelope: &impl Serialize, bytes: usize) -> Vec<u8> {
     body
 }
 
-/// What an answer says of a rejection.
+/// The `error` member for a rejection.
 fn error_of(rejection: &Rejection) -> Box<RawValue> {
     let minor = rejection.minor.as_deref();
     let error = ErrorBody {
@@ -147,7 +147,7 @@ fn fail(trace: &Trace, rejection: &Rejection, replayed: bool) -> HttpResponse {
     with_headers(&mut response, trace).body(body)
 }
 
-/// The headers that every answer carries, in an envelope or not.
+/// Adds the headers of every answer, in an envelope or not.
 pub fn with_headers<'a>(
     response: &'a mut HttpResponseBuilder,
     trace: &Trace,
@@ -171,7 +171,7 @@ pub fn with_headers<'a>(
         .content_type(HeaderValue::from_static("application/json"))
 }
 
-/// Closes the connection behind an answer: what would come next on it is the rest of a body that was given up.
+/// Closes the connection after an answer: what would come next on it is the rest of a body that was given up.
 pub(super) fn hang_up(mut response: HttpResponse) -> HttpResponse {
     response
         .head_mut()

@@ -1,4 +1,4 @@
-//! One hash of all spellings of a request, to tell whether it is the one that came before.
+//! One hash of all spellings of a request, to detect a repeated one.
 //!
 //! The body is walked twice and never recursively: once to find the members of every object and to sort them by name,
 //! once to hash in that order. Working memory is at most 14 bytes for each byte of the body; time grows as n log n.
@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use sha2::{Digest, Sha256};
 
-/// What was to be fingerprinted is not JSON.
+/// The error for a body that is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is not one JSON value")]
 pub(super) struct NotJson;
@@ -18,7 +18,7 @@ pub(super) struct NotJson;
 /// A surrogate without its pair, which is no character, is hashed as WTF-8 encodes it.
 ///
 /// # Errors
-/// When it is not JSON.
+/// [`NotJson`] when the body is not JSON.
 pub(super) fn fingerprint(parts: &[(&str, &str)]) -> Result<String, NotJson> {
     Ok(digest(parts)?.0)
 }
@@ -61,9 +61,9 @@ enum Open {
 /// The objects of a text, each with its members by name.
 struct Index<'a> {
     text: &'a [u8],
-    /// In the order in which they open.
+    /// The objects in the order in which they open.
     objects: Vec<Object>,
-    /// Those of one object stand together, sorted.
+    /// Sorted; those of one object follow each other.
     members: Vec<Member>,
     /// Bytes read so far.
     steps: Cell<u64>,
@@ -181,7 +181,7 @@ impl<'a> Index<'a> {
                 b'"' => at = self.hash_string(hash, b's', at)?,
                 _ => at = self.hash_scalar(hash, at)?,
             }
-            // What comes behind a value: another value, or the ends of what is around it.
+            // What follows a value: another value, or the ends of what is around it.
             loop {
                 at = match open.last_mut() {
                     None => return self.ends(at),
@@ -294,7 +294,7 @@ impl<'a> Index<'a> {
     }
 }
 
-/// What a value that is being hashed is in.
+/// The array or object that contains the value being hashed.
 enum Within<'o> {
     Array,
     /// An object, and which of the members comes next.
@@ -305,7 +305,7 @@ enum Within<'o> {
 struct Quoted {
     start: usize,
     end: usize,
-    /// There are escapes in it.
+    /// Whether there are escapes in it.
     escaped: bool,
 }
 
@@ -345,7 +345,7 @@ fn decode(raw: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Decodes the digits after `\u`, with the second half of a pair. Returns what comes behind that.
+/// Decodes the digits after `\u`, with the second half of a pair. Returns what follows.
 fn decode_unit<'a>(rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     let Some((unit, rest)) = unit(rest) else {
         out.extend_from_slice(b"\\u");
@@ -362,7 +362,7 @@ fn decode_unit<'a>(rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     rest
 }
 
-/// Four hex digits.
+/// Parses four hex digits.
 fn unit(rest: &[u8]) -> Option<(u32, &[u8])> {
     let (digits, rest) = rest.split_at_checked(4)?;
     let digits = std::str::from_utf8(digits).ok()?;

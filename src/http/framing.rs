@@ -3,7 +3,7 @@
 //! actix-http answers what it cannot parse by itself, without the envelope and without a request id, takes lines that end
 //! in LF alone, and asks for a body before any handler has checked the head. So each head is checked here first
 //! (RFC 9112, sections 2 to 7). One that is refused is replaced by a request of this server's own, which the listener's
-//! handler answers with the `Fault`; nothing behind it is read.
+//! handler answers with the `Fault`; nothing after it is read.
 
 mod chunks;
 #[cfg(test)]
@@ -24,7 +24,7 @@ const METHOD_BYTES_MAX: usize = 32;
 /// would ask for the body by itself.
 const EXPECT_REPLACED: &[u8; 6] = b"x-expt";
 
-/// How much of a head is read.
+/// Limits of a request's head.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
     /// Bytes of a whole head; less than actix-http reads by itself (131,072).
@@ -33,10 +33,10 @@ pub struct HeadLimits {
     pub target_bytes_max: usize,
 }
 
-/// Why a connection's next request is not taken.
+/// Why a connection's next request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// It is no HTTP/1 head.
+    /// The bytes are no HTTP/1 head.
     Head,
     /// A line of the head ends in LF alone, or has a CR elsewhere.
     LineEnd,
@@ -57,7 +57,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// What the answer says of it.
+    /// The rejection that is answered.
     pub(super) fn rejection(self, limits: HeadLimits) -> Rejection {
         match self {
             Self::Head => Rejection::field(
@@ -108,8 +108,8 @@ const IDS: [&str; 3] = ["x-request-id", "x-trace-id", "traceparent"];
 /// Longest value of such a header that is kept: a `traceparent` has 55 characters.
 const ID_BYTES_MAX: usize = 64;
 
-/// What stands in the place of a refused head: a request that the listener answers with the fault. It has the ids of the
-/// refused one, unless they stand elsewhere in it too, and so could be a part of a credential.
+/// What replaces a refused head: a request that the listener answers with the fault. It has the ids of the
+/// refused one, unless they occur elsewhere in it too, and so could be a part of a credential.
 pub(super) fn stand_in(head: &[u8]) -> String {
     // The answer to a HEAD has no body.
     let method = if head.starts_with(b"HEAD ") {
@@ -118,7 +118,7 @@ pub(super) fn stand_in(head: &[u8]) -> String {
         "GET"
     };
     let mut request = format!("{method} / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
-    // Behind an empty line another one begins.
+    // After an empty line another one begins.
     let end = head
         .windows(2)
         .position(|pair| pair == b"\n\r" || pair == b"\n\n");
@@ -153,9 +153,9 @@ pub(super) struct Framing {
 
 #[derive(Debug)]
 enum State {
-    /// Within a head of which so many bytes were checked.
+    /// Within a head of which this many bytes were checked.
     Head(usize),
-    /// So many bytes of a body are to come.
+    /// Bytes of a body that are still to come.
     Body(u64),
     /// Within a body that comes in chunks.
     Chunked(Chunks),
@@ -163,12 +163,12 @@ enum State {
     Open,
 }
 
-/// How much of the bytes may be passed on, and the fault behind it.
+/// How much of the bytes may be passed on, and the fault after that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// So many of the bytes may be passed on.
+    /// The number of bytes that may be passed on.
     pub(super) passed: usize,
-    /// What is wrong with what comes behind them. Nothing more is to be read then.
+    /// What is wrong with what follows them. Nothing more is to be read then.
     pub(super) fault: Option<Fault>,
 }
 
@@ -193,7 +193,7 @@ impl Framing {
         std::mem::take(&mut self.expecting)
     }
 
-    /// Looks at bytes, of which those that were not passed on the last time are the first.
+    /// Checks bytes, of which those that were not passed on the last time are the first.
     pub(super) fn look(&mut self, bytes: &mut [u8]) -> Found {
         let mut found = Found {
             passed: 0,
@@ -282,7 +282,7 @@ fn whole_head(bytes: &[u8], looked: usize) -> Result<Option<usize>, Fault> {
     Ok(None)
 }
 
-/// Empty lines ahead of a request line are no part of it (RFC 9112, section 2.2).
+/// Empty lines before a request line are no part of it (RFC 9112, section 2.2).
 fn empty_lines(bytes: &[u8]) -> usize {
     let pairs = bytes.chunks_exact(2).take_while(|pair| *pair == b"\r\n");
     pairs.count() * 2
@@ -394,7 +394,7 @@ impl Framed {
         Ok(())
     }
 
-    /// What comes behind the head.
+    /// What follows the head.
     fn body(&self, is_current: bool, is_connect: bool, is_post: bool) -> Result<State, Fault> {
         if self.hosts > 1 || is_current && self.hosts == 0 {
             return Err(Fault::Host);
@@ -435,7 +435,7 @@ fn expects_continue(value: &[u8]) -> bool {
     items.any(|item| item.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// A target that is certainly a path with a query: most are, and need no second look.
+/// Whether a target is certainly a path with a query: most are, and need no second check.
 fn is_plain(target: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%?&=:,+@!$'()*;".contains(&byte);
     target.starts_with('/') && target.bytes().all(plain)

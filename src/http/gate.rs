@@ -14,10 +14,10 @@ use crate::reserve::Level;
 
 /// Shortest Retry-After, in seconds.
 const WAIT_SECONDS_MIN: i64 = 20;
-/// Callers are spread over so many more seconds, so that they do not come back all at once.
+/// Retries are spread over this many more seconds, so that callers do not come back all at once.
 const JITTER_SECONDS: u8 = 16;
 
-/// Lets a request through unless a window is active, or the disk is too short for it. Reads memory alone.
+/// Admits a request unless a window is active, or the disk has too little room for it. Reads memory alone.
 ///
 /// # Errors
 /// `maintenance-mode`, or `unavailable` with the minor `disk-low`.

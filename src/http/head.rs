@@ -13,13 +13,13 @@ const HOST_BYTES_MAX: usize = 260;
 /// Always an allowed name: no one can point it anywhere else (RFC 6761, section 6.3).
 pub(super) const LOCALHOST: &str = "localhost";
 
-/// Headers of this interface that name one thing and so come once, and the tag when they come twice.
+/// Headers of this interface that must not be repeated, and the tag when they are.
 static ONCE: [(&HeaderName, ErrorTag); 2] = [
     (&header_names::X_ORGCODE, ErrorTag::InvalidOrgcode),
     (&header_names::X_CCCODE, ErrorTag::InvalidCccode),
 ];
 
-/// The names by which a listener may be called where a browser must not be led to it by a name of somebody else's (DNS
+/// The names by which a listener may be called where a browser could be led to it by an attacker's name (DNS
 /// rebinding). Addresses and `localhost` are always allowed: no foreign name resolves to them in a browser's eyes.
 #[derive(Clone, Debug, Default)]
 pub struct HostNames(Vec<String>);
@@ -62,7 +62,7 @@ impl HostNames {
     }
 }
 
-/// Refuses what only a confused or hostile client sends: a `Host` that is none, or two of a header that names one thing.
+/// Refuses what only a confused or hostile client sends: a `Host` that is none, or two of a header that must not be repeated.
 ///
 /// # Errors
 /// `invalid-input` with the minor `host`, or the tag of the header.

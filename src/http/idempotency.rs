@@ -20,7 +20,7 @@ use crate::domain::{ErrorTag, OrgCode, Rejection};
 static NAME: &HeaderName = &header_names::IDEMPOTENCY_KEY;
 /// Longest key (MRS overview: "ASCII <= 128").
 const CHARS_MAX: usize = 128;
-/// Purposes of the keyed hashes by which a request is known again. Without the server's key nobody can try out which address
+/// Purposes of the keyed hashes that identify a repeated request. Without the server's key one cannot find out which address
 /// or name was in one.
 const SCOPE_HASH: &str = "idempotency-scope";
 const REQUEST_HASH: &str = "idempotency-request";
@@ -95,8 +95,8 @@ pub(super) fn check_key(key: &str) -> Result<&str, Rejection> {
 /// A request that makes something, with its key when it has one.
 pub(super) struct Keyed(Option<Turn>);
 
-/// Waits until no other request with the key is being carried out, and looks up what the first one made. To be asked once the
-/// caller is let in, and ahead of every rule: what was made is answered again whatever became of it.
+/// Waits until no other request with the key is being executed, and looks up what the first one made. To be called once the
+/// caller is authorized, and before every rule: what was made is answered again whatever became of it.
 ///
 /// # Errors
 /// `invalid-idempotency-key`; `idempotency-conflict` when the key was used for another request.
@@ -149,8 +149,8 @@ fn scope(
     Ok(hex::encode(app.signer.keyed_hash(SCOPE_HASH, &scope)))
 }
 
-/// What tells a request from others, in hex: its route and what it asks for, however it is spelled. Of the fields in
-/// `elsewhere` the scope tells.
+/// The identity of a request, in hex: its route and what it asks for, however it is spelled. The fields in
+/// `elsewhere` are in the scope.
 pub(super) fn request_of(
     app: &AppState,
     call: &Call<'_>,
@@ -189,7 +189,7 @@ pub(super) fn shown_once(message: String, (name, id): (&str, &str)) -> Refusal {
     }
 }
 
-/// The failure of a first answer that does not tell what was made.
+/// The failure of a first answer that lacks what was made.
 pub(super) fn lost() -> Refusal {
     Refusal::failed("a first answer is not in the journal")
 }
@@ -206,7 +206,7 @@ pub enum KeyRule {
 }
 
 impl KeyRule {
-    /// The rule of a route that would carry out a repeated request again.
+    /// The rule of a route that would execute a repeated request again.
     pub(super) const UNSUPPORTED: Self = Self::Refused(
         "This route does not support idempotency; a repeated request would be executed again. Send it without Idempotency-Key.",
     );

@@ -1,4 +1,4 @@
-//! Bytes from a connection ahead of actix-http: held back until a head is whole, and ended at one that is
+//! Bytes from a connection before actix-http gets them: held back until a head is whole, and ended at one that is
 //! refused. Most reads hold whole heads and are passed on where they are, without a copy.
 
 use bytes::{Buf, BytesMut};
@@ -7,13 +7,13 @@ use tokio::io::ReadBuf;
 use super::framing::{Fault, Framing, HeadLimits, stand_in};
 use crate::clock::Stopwatch;
 
-/// What a connection sends.
+/// The incoming bytes of a connection.
 #[derive(Debug)]
 pub(super) struct Inbound {
     framing: Framing,
     /// Bytes that came and were not handed out.
     held: BytesMut,
-    /// So many of them may be.
+    /// How many of them may be passed on.
     ready: usize,
     /// Since when a part of a head has been there.
     head_since: Option<Stopwatch>,
@@ -29,7 +29,7 @@ pub(super) enum End {
     CutOff,
 }
 
-/// What a request is told of, by its number on the connection.
+/// What a request has to know, by its number on the connection.
 #[derive(Debug, Default)]
 pub(super) struct Arrived {
     /// It waits for `100 Continue` before it sends its body.
@@ -63,7 +63,7 @@ impl Inbound {
         self.framing.heads() == 0 && self.end.is_none()
     }
 
-    /// Hands out what may be; tells whether that was anything.
+    /// Passes on what may be; returns whether that was anything.
     pub(super) fn hand_out(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         let count = self.ready.min(buffer.remaining());
         if count == 0 {
@@ -79,7 +79,7 @@ impl Inbound {
         true
     }
 
-    /// Looks at what has been read into a buffer behind its first `before` bytes, and leaves there what may be passed on.
+    /// Checks what has been read into a buffer after its first `before` bytes, and leaves there what may be passed on.
     pub(super) fn take(&mut self, buffer: &mut ReadBuf<'_>, before: usize) -> Arrived {
         let new = &mut buffer.filled_mut()[before..];
         let mut arrived = Arrived::default();

@@ -204,7 +204,7 @@ fn clamp(number: i64) -> usize {
     usize::try_from(number).map_or(1, |number| number.clamp(1, LIMIT_MAX))
 }
 
-/// Where a list goes on, when the token belongs to these filters.
+/// Where a list continues, when the token belongs to these filters.
 ///
 /// # Errors
 /// `invalid-next-token`.
@@ -232,7 +232,7 @@ pub fn next_token(signer: &Signer, filter: [u8; 32], place: Vec<u8>) -> String {
 /// A field that may be absent, null or there.
 ///
 /// # Errors
-/// As the value's own.
+/// The error of the value's own deserialization.
 pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
@@ -292,7 +292,7 @@ pub fn remarks(remarks: Remarks) -> Result<Remarks, Rejection> {
     Ok(remarks)
 }
 
-/// How the document describes a list of tags.
+/// The schema of a list of tags in the OpenAPI document.
 pub fn tags_schema() -> Array {
     let tag = ObjectBuilder::new()
         .schema_type(Type::String)

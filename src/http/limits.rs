@@ -1,4 +1,4 @@
-//! How often callers may call: by principal, by org, and by address for whoever shows no valid credential; and how many
+//! How often callers may call: by principal, by org, and by address for callers without a valid credential; and how many
 //! calls of one principal are worked on at once.
 //!
 //! The rule is GCRA, a bucket that refills evenly, as the `governor` crate has it. What is kept of a key is one number,
@@ -44,21 +44,21 @@ pub struct Rates {
     pub principal: Rate,
     /// Of all that is asked of one org by those it is open to.
     pub org: Rate,
-    /// Of one address, without a valid credential.
+    /// The rate of one address, without a valid credential.
     pub address: Rate,
     /// Passcodes that one address tries, right or wrong: each takes a processor for a while.
     pub sign_in: Rate,
     /// TLS handshakes of one address: each takes a processor for a while.
     pub handshake: Rate,
-    /// Calls of one principal at once, so that nobody's slow ones take all the places there are; 0 for no limit.
+    /// Calls of one principal at once, so that one principal's slow ones do not take all the places; 0 for no limit.
     pub principal_in_flight_max: u32,
-    /// The same of one address, without a credential.
+    /// Calls of one address at once, without a credential; 0 for no limit.
     pub address_in_flight_max: u32,
-    /// What one org may have going on at once, if it has no limits of its own.
+    /// What one org may have in progress at once, if it has no limits of its own.
     pub org_at_once: OrgLimits,
 }
 
-/// What an answer tells its caller of the principal's limit.
+/// The state of the principal's limit, for the headers of an answer.
 #[derive(Clone, Debug)]
 pub struct Shown {
     /// The value of `RateLimit-Policy`.
@@ -80,7 +80,7 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    /// With nobody counted yet, and at most so many requests in progress at once.
+    /// With nothing counted yet, and at most `requests_in_flight_max` requests in progress at once.
     pub fn new(rates: &Rates, requests_in_flight_max: usize, clock: &Clock) -> Self {
         Self {
             principals: Limiter::new("principal", rates.principal, clock),
@@ -131,7 +131,7 @@ impl RateLimits {
     }
 
     /// Counts a request to an org; the place is to be kept until it is answered. To be asked only for a caller whom the
-    /// org is open to: strangers must neither use up an org's limit nor learn from it that there is such an org.
+    /// org is open to: others must neither use up an org's limit nor learn from it that there is such an org.
     ///
     /// # Errors
     /// `throttled`, or `quota-exceeded` when the org has as many requests as it may have.
@@ -159,7 +159,7 @@ impl RateLimits {
         self.in_flight.count_of(org)
     }
 
-    /// What orgs may have going on at once.
+    /// What orgs may have in progress at once.
     pub fn orgs_at_once(&self) -> &LimitsOfOrgs {
         &self.orgs_at_once
     }
@@ -172,7 +172,7 @@ impl RateLimits {
         self.anonymous_as(request, 1)
     }
 
-    /// The same for an answer that costs as much as so many requests.
+    /// The same for an answer that costs as much as several requests.
     ///
     /// # Errors
     /// `throttled`.
@@ -188,8 +188,8 @@ impl RateLimits {
         take_by_address(self.sign_ins.as_ref(), request, 1)
     }
 
-    /// What is answered to a request that was refused. If that was for want of a valid credential, as the tag tells, it is
-    /// counted, and once there are too many, that is the answer.
+    /// The answer to a request that was refused. If it had no valid credential, as the tag shows, it is counted, and once
+    /// there are too many, that is the answer.
     pub fn refuse(&self, request: &HttpRequest, refusal: Refusal, guessed: ErrorTag) -> Refusal {
         match &refusal {
             Refusal::Rejected { rejection, .. } if rejection.tag == guessed => {
@@ -205,7 +205,7 @@ impl RateLimits {
 pub struct Handshakes(Option<Limiter<IpAddr>>);
 
 impl Handshakes {
-    /// With nobody counted yet.
+    /// With nothing counted yet.
     pub fn new(rate: Rate, clock: &Clock) -> Self {
         Self(Limiter::new("handshake", rate, clock))
     }

@@ -1,10 +1,10 @@
-//! Connections, of the gateway and of operators: how many there are, and how long is waited for whoever is at their other end.
+//! Connections, of the gateway and of operators: how many there are, and how long the server waits for their clients.
 //!
 //! How many is limited in all and by address (`seats.rs`); a newcomer takes the place of the connection that has waited longest.
 //!
 //! actix-http limits the time of idling. What it does not limit (version 3.20: `h1/dispatcher.rs`, whose head timer is for
 //! the first request alone) is limited here, by a stream that fails when its time is over: a head that trickles, the rest
-//! of a body that nobody reads, an answer that is not taken. Heads are checked before actix-http parses them (`inbound.rs`).
+//! of a body that is not read, an answer that is not taken. Heads are checked before actix-http parses them (`inbound.rs`).
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -104,7 +104,7 @@ macro_rules! service {
     }};
 }
 
-/// What is listened on.
+/// The socket to listen on.
 pub enum Listener {
     /// A TCP address and port.
     Address(TcpListener),
@@ -114,7 +114,7 @@ pub enum Listener {
 
 /// What is listened on, under which name, by how many threads, and how long they have at the end.
 pub struct Listening {
-    /// What is listened on.
+    /// The socket to listen on.
     pub listener: Listener,
     /// A name for the server's threads.
     pub name: &'static str,
@@ -127,7 +127,7 @@ pub struct Listening {
 /// Serves an application on a listener, with TLS if that is given, and counts its connections where that is wanted.
 ///
 /// # Errors
-/// When the listener cannot be used.
+/// An I/O error when the listener cannot be used.
 pub fn run<C>(
     listening: Listening,
     limits: ConnectionLimits,

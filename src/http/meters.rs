@@ -1,4 +1,4 @@
-//! What the doors count: requests by route and status, how long they take, and who is refused, throttled or not let in.
+//! HTTP metrics: requests by route and status, how long they take, and who is refused, throttled or denied.
 //!
 //! A request finds its counters by the number of its route: no lock, no name and no allocation in between.
 
@@ -59,10 +59,10 @@ const OTHERS: [(&str, &str); 7] = [
     ("GET", "/metrics"),
 ];
 
-/// What a request is counted under.
+/// The label under which a request is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// No route, or none of that method.
+    /// An unknown route, or none of that method.
     Unknown,
     /// A download of content.
     Download,
@@ -78,7 +78,7 @@ pub enum Place {
     Metrics,
 }
 
-/// What requests to a route are counted under.
+/// The label under which requests to a route are counted.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteName {
     /// The method, in upper case.
@@ -101,7 +101,7 @@ struct Counted {
 /// Minor tag of refusals before the data is open, and the label under which they are counted.
 const STARTING: &str = "starting";
 
-/// What the doors of one server count.
+/// The HTTP counters of one server.
 pub struct HttpMeters {
     /// One for each route, then one for each of [`OTHERS`].
     counted: Vec<Counted>,
@@ -111,9 +111,9 @@ pub struct HttpMeters {
     /// In the order of [`ErrorTag::ALL`], each with its tag's own status.
     refusals: Vec<IntCounter>,
     all_refusals: IntCounterVec,
-    /// Those that came before the data was open.
+    /// Requests that came before the data was open.
     starting: IntCounter,
-    /// In the order of [`LIMITS`].
+    /// Throttled requests, in the order of [`LIMITS`].
     throttled: Vec<IntCounter>,
     denied: IntCounterVec,
     handshakes: IntCounterVec,
@@ -200,7 +200,7 @@ impl HttpMeters {
         Measured::begin(self)
     }
 
-    /// The same for one whose answer goes on after its handler has ended.
+    /// The same for one whose answer continues after its handler has ended.
     pub fn begin_shared(self: &Arc<Self>) -> Measured<Arc<Self>> {
         Measured::begin(self.clone())
     }
@@ -244,7 +244,7 @@ impl HttpMeters {
         self.denied.with_label_values(&[stage, reason]).inc();
     }
 
-    /// The number of what a request is counted under, behind the routes.
+    /// The number under which a request is counted; the routes come first.
     fn number(&self, place: Place) -> usize {
         let other = match place {
             Place::Unknown => 0,
@@ -316,7 +316,7 @@ fn denied(meters: &Meters) -> IntCounterVec {
     denied
 }
 
-/// A request being worked on. Dropped without an answer, because its caller hung up, it counts as none.
+/// A request in progress. Dropped without an answer, because its caller disconnected, it counts as none.
 pub struct Measured<M: Deref<Target = HttpMeters>> {
     meters: M,
     number: usize,
@@ -338,7 +338,7 @@ impl<M: Deref<Target = HttpMeters>> Measured<M> {
         self.number = number;
     }
 
-    /// It is for something else.
+    /// Counts the request under another label.
     pub fn at(&mut self, place: Place) {
         self.number = self.meters.number(place);
     }
@@ -358,7 +358,7 @@ impl<M: Deref<Target = HttpMeters>> Drop for Measured<M> {
     }
 }
 
-/// What a request for content is counted under.
+/// The label under which a request for content is counted.
 pub fn content_place(method: &Method, reading: Place) -> Place {
     match *method {
         Method::GET | Method::HEAD => reading,
@@ -439,7 +439,7 @@ mod tests {
             ROUTES.len() + OTHERS.len()
         );
         assert_eq!(text.lines().count(), before, "no series is new");
-        // A status that nobody thought of is counted too.
+        // An unexpected status is counted too.
         http.begin().answered(StatusCode::IM_A_TEAPOT);
         assert!(
             meters

@@ -3,12 +3,12 @@
 use crate::domain::{ErrorTag, Rejection};
 
 /// Most levels of arrays and objects in a body, the body itself included: the deepest that `serde_json` reads with
-/// its own limit of 127 behind one more level, and far above what people write.
+/// its own limit of 127 after one more level, and far above what people write.
 pub const BODY_DEPTH_MAX: usize = 128;
 /// Most levels of an inline payload: the body around it is one.
 pub const PAYLOAD_DEPTH_MAX: usize = BODY_DEPTH_MAX - 1;
 
-/// Whether a text has at most so many levels of arrays and objects around each other. Brackets within strings do not
+/// Whether a text has at most `depth_max` levels of arrays and objects around each other. Brackets within strings do not
 /// count. What is no JSON has the depth of its brackets.
 pub fn is_within(json: &[u8], depth_max: usize) -> bool {
     // Most texts have fewer brackets than that in all, and counting them takes a fraction of the time.

@@ -390,7 +390,7 @@ pub async fn resolve(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refus
 }
 
 /// The id of the user that an owner names, by id or by address. Whether there is such a user is not checked, so that
-/// neither the answer nor its time tells it.
+/// neither the answer nor its timing reveals it.
 fn member_id(
     app: &AppState,
     user_id: Option<&str>,

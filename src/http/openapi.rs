@@ -27,7 +27,7 @@ use crate::http::route::{Described, Handler, Operation, Route};
 ))]
 struct Info;
 
-/// What any operation may answer with.
+/// The errors that any operation may answer with.
 const EVERY_TAG: &[ErrorTag] = &[
     ErrorTag::Throttled,
     ErrorTag::InternalError,
@@ -115,7 +115,7 @@ fn described(operations: &BTreeMap<(&'static str, String), Documented<'_>>) -> O
     document
 }
 
-/// What may be answered before a handler looks at anything else.
+/// The tags of errors that may be answered before a handler checks anything else.
 fn tags_of_access(access: Access) -> Vec<ErrorTag> {
     let mut tags = Vec::new();
     if access != Access::Public {
@@ -144,7 +144,7 @@ fn tags_of_access(access: Access) -> Vec<ErrorTag> {
 /// The whole document.
 ///
 /// # Errors
-/// When it cannot be serialized.
+/// [`serde_json::Error`] when the document cannot be serialized.
 pub fn document(routes: &[Route], streamed: &[Operation]) -> Result<Value, serde_json::Error> {
     let operations = operations(routes, streamed);
     let mut document = serde_json::to_value(described(&operations))?;
@@ -272,7 +272,7 @@ fn security(access: Access) -> Value {
     }
 }
 
-/// The headers that answers carry with their bodies.
+/// The headers of all answers.
 fn headers() -> Value {
     let header = |required: bool, schema: Value, description: &str| json!({"required": required, "schema": schema, "description": description});
     let id = json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,63}$"});

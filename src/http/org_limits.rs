@@ -1,4 +1,4 @@
-//! What one org may have going on at once: the settings' numbers, or those that are kept for an org.
+//! What one org may have in progress at once: the settings' numbers, or those that are stored for an org.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::domain::quota::{COUNTED, Exceeded, Quota};
 use crate::domain::{OrgCode, Rejection};
 
-/// What one org may have going on at once; 0 for no limit of its own.
+/// What one org may have in progress at once; 0 for no limit of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrgLimits {
     /// Requests that are being worked on.
@@ -25,12 +25,12 @@ pub type FindOrgLimits = Box<dyn Fn(&OrgCode) -> Option<OrgLimits> + Send + Sync
 pub struct LimitsOfOrgs {
     default: OrgLimits,
     find: OnceLock<FindOrgLimits>,
-    /// Requests that were refused, in the order of [`Quota::ALL`] behind what is counted.
+    /// Requests that were refused, for the quotas of [`Quota::ALL`] that follow the counted ones, in that order.
     refused: [AtomicU64; Quota::ALL.len() - COUNTED],
 }
 
 impl LimitsOfOrgs {
-    /// All orgs have the same.
+    /// The same limits for all orgs.
     pub fn new(default: OrgLimits) -> Self {
         Self {
             default,
@@ -65,7 +65,7 @@ impl LimitsOfOrgs {
         .into()
     }
 
-    /// How many requests were refused, by quota.
+    /// The number of refused requests, by quota.
     pub fn refused(&self) -> impl Iterator<Item = (Quota, u64)> {
         let at_once = Quota::ALL.into_iter().skip(COUNTED);
         at_once.zip(

@@ -33,7 +33,7 @@ pub struct InFlight(Option<(Places, u64)>);
 /// Why there is no place for one more request to an org.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrgFull {
-    /// It has as many as its limit allows: so many.
+    /// It has as many as its limit allows, which is this.
     Own(u64),
     /// It has as many as are free of all places.
     All,
@@ -44,7 +44,7 @@ pub enum OrgFull {
 pub struct Working(Places);
 
 impl Places {
-    /// So many places in all.
+    /// With `working_max` places in all.
     pub fn new(working_max: usize) -> Self {
         Self(Arc::new(Counts {
             hasher: RandomState::default(),
@@ -72,7 +72,7 @@ impl Places {
     /// other org, however many take as many as they can.
     ///
     /// # Errors
-    /// Which of both it is.
+    /// [`OrgFull`], with the limit that is reached.
     pub fn enter_org(&self, key: impl Hash, max: u32) -> Result<InFlight, OrgFull> {
         let max = if max == 0 { u32::MAX } else { max };
         // One is this request's own, and taken already.
@@ -87,7 +87,7 @@ impl Places {
         })
     }
 
-    /// How many places a caller or an org has.
+    /// The number of places that a caller or an org has.
     pub fn count_of(&self, key: impl Hash) -> u64 {
         let key = self.0.hasher.hash_one(key);
         let held = self.shard(key).lock();
@@ -117,7 +117,7 @@ impl Places {
         self.0.working_max.saturating_sub(used)
     }
 
-    /// Takes one of so many places of a key, or tells how many it has.
+    /// Takes one of `max` places of a key, or returns how many it has.
     fn count(&self, key: impl Hash, max: u32) -> Result<InFlight, u32> {
         let key = self.0.hasher.hash_one(key);
         let mut held = self.shard(key).lock();
@@ -144,7 +144,7 @@ impl InFlight {
         Self(None)
     }
 
-    /// How many places its caller has.
+    /// The number of places that its caller has.
     fn count(&self) -> usize {
         let count = self.0.as_ref().and_then(|(places, key)| {
             let held = places.shard(*key).lock();

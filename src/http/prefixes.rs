@@ -1,6 +1,6 @@
-//! What is trimmed from paths ahead of every route.
+//! Prefixes of paths that are trimmed before routing.
 
-/// Paths ahead of every route that are trimmed: the stage, and what the public url has behind its host.
+/// The prefixes to trim: the stage, and the path of the public url.
 #[derive(Clone, Debug, Default)]
 pub struct Prefixes(Vec<String>);
 

@@ -44,7 +44,7 @@ use crate::projections::{RecordName, holds, records};
 
 /// The path of content, which the signed part ends.
 const CONTENT: &str = "/content/{token}";
-/// What downloads answer with, besides what every operation does.
+/// The errors of downloads, besides those of every operation.
 const DOWNLOAD_ERRORS: &[ErrorTag] = &[
     ErrorTag::NotAuthorized,
     ErrorTag::ExpiredUrl,
@@ -55,7 +55,7 @@ const DOWNLOAD_ERRORS: &[ErrorTag] = &[
 /// What an upload may decode to however small it is: harmless, and so more than any honest ratio needs.
 const DECODED_FREE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What the presigned routes work with. Cheap to clone.
+/// The dependencies of the presigned routes. Cheap to clone.
 #[derive(Clone)]
 pub struct Presigned {
     gateway: Arc<Gateway>,
@@ -69,15 +69,15 @@ pub struct Presigned {
 /// Limits of the presigned routes.
 #[derive(Clone, Copy, Debug)]
 pub struct PresignedLimits {
-    /// How many transfers at once.
+    /// Limits of transfers at once.
     pub transfers: TransferLimits,
-    /// How fast an upload must come.
+    /// The slowest accepted upload.
     pub pace: UploadPace,
-    /// To how much an upload may decode.
+    /// Limit of an upload's decoded size.
     pub decoded: DecodedLimit,
 }
 
-/// To how much an upload may decode.
+/// Limit of an upload's decoded size.
 #[derive(Clone, Copy, Debug)]
 pub struct DecodedLimit {
     /// Bytes; 0 for no such limit.
@@ -87,7 +87,7 @@ pub struct DecodedLimit {
 }
 
 impl DecodedLimit {
-    /// Of a gzip of so many bytes; `None` for no limit.
+    /// The most bytes of a gzip of `gzip_bytes`; `None` for no limit.
     fn bytes_max_of(self, gzip_bytes: u64) -> Option<u64> {
         let by_ratio = gzip_bytes
             .saturating_mul(self.ratio_max)

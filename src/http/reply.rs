@@ -46,7 +46,7 @@ impl<'a, T> Good<'a, T> {
     }
 }
 
-/// The envelope of a good answer whose members stand next to the envelope's own, too.
+/// The envelope of a good answer whose members are repeated next to the envelope's own.
 #[derive(Serialize)]
 pub(super) struct Flat<'a> {
     #[serde(flatten)]
@@ -98,7 +98,7 @@ pub(super) struct Bad<'a> {
     pub(super) stats: Stats<'a>,
 }
 
-/// What a bad answer tells of its rejection.
+/// The members of `error` in a bad answer.
 #[derive(Serialize)]
 pub(super) struct ErrorBody<'a> {
     #[serde(skip_serializing_if = "Map::is_empty")]
@@ -196,7 +196,7 @@ pub struct Reply {
     pub revision: Option<Revision>,
     /// It is the first answer to a request that came again.
     pub replayed: bool,
-    /// The fields of `data` stand next to the envelope's own too.
+    /// The fields of `data` are repeated next to the envelope's own.
     pub flat: bool,
 }
 
@@ -220,13 +220,13 @@ impl Reply {
         })
     }
 
-    /// The same for a request that came again.
+    /// The same answer for a repeated request.
     pub fn again(mut self) -> Self {
         self.replayed = true;
         self
     }
 
-    /// The same with a revision.
+    /// The same answer with a revision.
     pub fn at(mut self, revision: Revision) -> Self {
         self.revision = Some(revision);
         self

@@ -14,7 +14,7 @@ static CREDENTIALS: [&HeaderName; 3] = [
 ];
 /// What keys, operator tokens and tokens of identity providers begin with.
 const CREDENTIAL_PREFIXES: [&str; 3] = ["g3nk_", "op_", "eyJ"];
-/// Shortest part of a credential that tells of it.
+/// Shortest part of a credential that is treated as secret.
 const CREDENTIAL_PART_MIN: usize = 6;
 
 /// The request id that headers ask for, or a new one.

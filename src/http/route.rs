@@ -1,4 +1,4 @@
-//! One method of one path: who may call it, what it answers with, and what carries it out.
+//! One method of one path: who may call it, what it answers with, and its handler.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + '
 /// A function that works in the server.
 pub type Work = for<'a> fn(&'a AppState, &'a mut Call<'_>) -> Answering<'a>;
 
-/// How a route is carried out.
+/// How a route is executed.
 #[derive(Clone, Copy)]
 pub enum Handler {
     /// Reads memory alone, and works while the server is still being opened; for public routes.
@@ -70,7 +70,7 @@ impl Described {
 /// Error tags that operations of one kind share, then those of the operation alone.
 pub type Errors = (&'static [&'static [ErrorTag]], &'static [ErrorTag]);
 
-/// What the OpenAPI document says of an operation.
+/// An operation's part of the OpenAPI document.
 #[derive(Clone, Copy)]
 pub struct Operation {
     /// The service that it belongs to.
@@ -94,21 +94,21 @@ pub struct Route {
     pub method: &'static Method,
     /// The path with the service prefix.
     pub path: &'static str,
-    /// What it requires of its caller.
+    /// The access that it requires.
     pub access: Access,
-    /// The function that carries it out.
+    /// The function that executes it.
     pub handler: Handler,
     /// Its parameters, bodies and words.
     pub described: Described,
     /// The error tags it answers with, besides those of every route and of its access.
     pub errors: Errors,
-    /// What it does with an idempotency key.
+    /// How it handles an idempotency key.
     pub key_rule: KeyRule,
     /// Whether it takes content, and so is refused as soon as the disk is low.
     pub takes_content: bool,
     /// Whether it is served during maintenance too.
     pub in_maintenance: bool,
-    /// Whether it is answered however much is asked: it tells whether the server lives, and costs nothing.
+    /// Whether it is answered under any load: it shows whether the server is alive, and costs nothing.
     pub always: bool,
 }
 
@@ -193,7 +193,7 @@ impl Route {
         }
     }
 
-    /// The same, served during maintenance too.
+    /// The same route, served during maintenance too.
     pub const fn served_in_maintenance(self) -> Self {
         Self {
             in_maintenance: true,
@@ -210,7 +210,7 @@ impl Route {
         }
     }
 
-    /// What the OpenAPI document says of it.
+    /// Its part of the OpenAPI document.
     pub const fn operation(&self) -> Operation {
         Operation {
             service: self.service,

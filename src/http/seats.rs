@@ -1,4 +1,4 @@
-//! Places for connections: so many in all, so many from one address, and a few more for asking whether the server lives.
+//! Places for connections: limited in all and from one address, and a few more for health checks.
 //!
 //! A newcomer for whom there is none takes the place of a connection that waits for a next request, and has done so for
 //! longest: of its own address first, then of the address with most connections. When all of its own address are at
@@ -18,7 +18,7 @@ pub const RESERVE_MAX: usize = 256;
 const RESERVE_MIN: usize = 16;
 const RESERVE_PART: usize = 4;
 const RESERVE_OF_ADDRESS_MAX: u64 = 16;
-/// An answer of which nothing is taken for so long gives way to anybody's.
+/// An answer of which nothing is read for this long may be cut off in favour of any other, in milliseconds.
 const UNREAD_IDLE_MS: u64 = 1_000;
 
 /// The places of a listener.
@@ -86,18 +86,18 @@ impl Seats {
     }
 }
 
-/// Places beyond so many.
+/// The number of places beyond `connections_max`.
 fn reserve_of(connections_max: usize) -> usize {
     (connections_max / RESERVE_PART).clamp(RESERVE_MIN, RESERVE_MAX)
 }
 
 impl Seat {
-    /// What is raised when the connection has to give way.
+    /// The signal that is raised when the connection has to close.
     pub(super) fn signal(&self) -> &Arc<Signal> {
         &self.signal
     }
 
-    /// It is one beyond the limits.
+    /// Whether it is a place beyond the limits.
     pub(super) fn is_reserve(&self) -> bool {
         self.is_reserve
     }
@@ -119,7 +119,7 @@ impl Seat {
     /// Counts bytes of an answer that wait to be taken.
     ///
     /// # Errors
-    /// When there is no room for them, and nobody has to make any.
+    /// [`Full`] when there is no room for them, and no other connection can be closed.
     pub(super) fn hold_unread(&self, bytes: u64) -> Result<Share, Full> {
         let bound = Bound {
             key: self.address,

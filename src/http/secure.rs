@@ -35,7 +35,7 @@ const PLAIN_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     connection: close\r\n\r\n\
     This address requires TLS: use https://\n";
 
-/// How a handshake ended, as the metrics name it.
+/// The outcome of a handshake, as the metrics name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// The connection is secure.
@@ -44,11 +44,11 @@ enum Outcome {
     Failed,
     /// The client showed no certificate where one is needed, or none that counts.
     ClientCertificate,
-    /// It was not over in time, or had to give way to another connection.
+    /// It was not over in time, or was closed in favour of another connection.
     Late,
-    /// It was one too many from its address.
+    /// There were too many handshakes from its address.
     Limited,
-    /// It was plain HTTP.
+    /// The client sent plain HTTP.
     Plain,
 }
 
@@ -90,7 +90,7 @@ impl Outcome {
     }
 }
 
-/// How the connections of one listener are secured.
+/// The TLS of one listener's connections.
 pub struct Security {
     name: &'static str,
     tls: Arc<Tls>,
@@ -100,7 +100,7 @@ pub struct Security {
 }
 
 impl Security {
-    /// With the certificates of `tls`; answers tell browsers to come by https alone for so many seconds, with 0 nothing.
+    /// With the certificates of `tls`; answers have browsers come by https alone for `hsts_seconds`, with 0 they do not.
     pub fn new(
         name: &'static str,
         tls: Arc<Tls>,
@@ -131,10 +131,10 @@ impl Security {
         self.outcomes.with_label_values(&labels).inc();
     }
 
-    /// Makes a connection secure, in no more time than a request's head has, unless it has to give way.
+    /// Makes a connection secure, in no more time than a request's head has, unless its place is needed for another.
     ///
     /// # Errors
-    /// When that does not come about; the connection is closed then.
+    /// When the handshake fails or takes too long; the connection is closed then.
     async fn secure(
         &self,
         stream: TcpStream,
@@ -191,7 +191,7 @@ impl Security {
     }
 }
 
-/// Answers plain HTTP, and lets its sender read that before the connection is closed.
+/// Answers plain HTTP, and waits until its sender has read that before the connection is closed.
 async fn answer_plainly(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(PLAIN_ANSWER).await?;
     close_slowly(stream).await;
@@ -222,7 +222,7 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Sized {
     /// 4.2.3.2).
     fn send_at_once(&self);
 
-    /// Makes it secure if it is to be, unless it has to give way before. A Unix socket never is: it does not leave the machine.
+    /// Makes it secure if it is to be, unless its place is needed before. A Unix socket never is: it does not leave the machine.
     fn connection(
         stream: Self,
         security: Option<Arc<Security>>,
@@ -241,7 +241,7 @@ impl Stream for TcpStream {
     }
 
     fn send_at_once(&self) {
-        // It fails on a connection that is gone, and nothing more is written to one.
+        // It fails on a closed connection, and nothing more is written to one.
         let _: io::Result<()> = self.set_nodelay(true);
     }
 
@@ -288,9 +288,9 @@ pub(super) enum Connection<S> {
     Secured(Box<TlsStream<S>>),
 }
 
-/// What takes bytes before the other end does.
+/// A stream that buffers bytes which the other end has not taken yet.
 pub(super) trait Held {
-    /// At most so many bytes were taken and not passed on.
+    /// The number of bytes that were taken and not passed on, at most.
     fn held_bytes(&self) -> usize;
 }
 

@@ -171,7 +171,7 @@ async fn serve_inside(
     let mut answer = handler(app, &mut call).await;
     drop(working);
     if answer.is_ok() && matches!(route.access, Access::Org(_)) && !call.admitted {
-        // Better no answer than one that nobody was asked about.
+        // Better no answer than one without a check of rights.
         answer = Err(Refusal::failed(
             "a route answered without looking at the org",
         ));
@@ -244,7 +244,7 @@ fn is_much_to_read(request: &HttpRequest) -> bool {
         || request.query_string().len() > SHORT_QUERY_BYTES
 }
 
-/// The caller, as far as the route wants to know, unless it calls too often or has too many calls here.
+/// The caller, as far as the route needs it, unless it calls too often or has too many calls here.
 fn enter(
     app: &AppState,
     route: &Route,
@@ -263,7 +263,7 @@ fn enter(
     Ok((Some(principal), entered?))
 }
 
-/// The caller, as far as the route wants to know.
+/// The caller, as far as the route needs it.
 fn known(
     app: &AppState,
     route: &Route,

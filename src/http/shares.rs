@@ -1,7 +1,7 @@
-//! A bounded amount that many callers share: when it is used up, whoever holds most gives way to whoever holds less.
+//! A bounded amount that many callers share: when it is used up, the owner with most loses a share to one with less.
 //!
 //! The amount may be connections, transfers, or bytes of memory. Each share belongs to an owner (an org, a principal or an
-//! address) and may count against further bounds, such as that of one url. Nobody waits here: a newcomer gets a share at
+//! address) and may count against further bounds, such as that of one url. There is no waiting: a newcomer gets a share at
 //! once, if need be that of another, or is refused.
 
 use parking_lot::Mutex;
@@ -20,7 +20,7 @@ use crate::clock::Stopwatch;
 /// Names an owner or another bound: a keyed hash, so that no text is kept. Two that are equal by chance share a bound.
 pub type Key = u64;
 
-/// The progress of a share that is at work, and gives way last.
+/// The progress of a share that is at work, and is revoked last.
 const AT_WORK: u64 = u64::MAX;
 
 /// Something that counts a share: the owner, first, then others.
@@ -38,7 +38,7 @@ pub struct Bound {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full(pub &'static str);
 
-/// Tells one task, the last that waited, that something is over.
+/// Notifies one task, the last that waited, that something is over.
 #[derive(Debug, Default)]
 pub struct Signal {
     raised: AtomicBool,
@@ -105,7 +105,7 @@ struct Entry {
     signal: Arc<Signal>,
 }
 
-/// What counts against one bound.
+/// The shares that count against one bound.
 #[derive(Debug, Default)]
 struct Group {
     amount: u64,
@@ -122,7 +122,7 @@ pub struct Share {
 }
 
 impl Shares {
-    /// An amount of which nothing is used. A share that makes no progress for `idle_ms` gives way to anybody.
+    /// An amount of which nothing is used. A share without progress for `idle_ms` can be revoked for any other.
     pub fn new(total_max: u64, idle_ms: u64) -> Arc<Self> {
         Arc::new(Self {
             total_max,
@@ -143,15 +143,15 @@ impl Shares {
         self.held.lock().used
     }
 
-    /// What counts against a bound.
+    /// The amount that counts against a bound.
     pub fn held_by(&self, key: Key) -> u64 {
         self.held.lock().amount_of(key)
     }
 
-    /// A share for the first bound's owner. Whose share has to give way hears its signal.
+    /// A share for the first bound's owner. When a share is revoked, its signal is raised.
     ///
     /// # Errors
-    /// What is used up, by shares that need not give way.
+    /// The bound that is used up, by shares that cannot be revoked.
     pub fn enter(
         self: &Arc<Self>,
         bounds: &[Bound],
@@ -190,14 +190,14 @@ impl Held {
         self.groups.get(&key).map_or(0, |group| group.amount)
     }
 
-    /// Has others give way until there is room.
+    /// Revokes shares of others until there is room.
     fn make_room(
         &mut self,
         (total_max, idle_ms, now): (u64, u64, u64),
         bounds: &[Bound],
         amount: u64,
     ) -> Result<(), Full> {
-        // One that is at work is ahead of now.
+        // The progress of one that is at work is later than now.
         let is_idle = |moved: u64| now.checked_sub(moved).is_some_and(|age| age >= idle_ms);
         for bound in bounds.iter().filter(|bound| bound.max > 0) {
             while self.amount_of(bound.key).saturating_add(amount) > bound.max {
@@ -280,7 +280,7 @@ impl Share {
     /// Changes what it holds. When it may not grow, it holds what it held.
     ///
     /// # Errors
-    /// What is used up.
+    /// [`Full`] with the bound that is used up.
     pub fn set_amount(&self, amount: u64) -> Result<(), Full> {
         let now = self.shares.since.millis();
         let limits = (self.shares.total_max, self.shares.idle_ms, now);
@@ -303,12 +303,12 @@ impl Share {
         self.moved.store(now, Ordering::Relaxed);
     }
 
-    /// Notes that it is at work, and gives way last, until the next progress is noted.
+    /// Notes that it is at work, and is revoked last, until the next progress is noted.
     pub fn note_at_work(&self) {
         self.moved.store(AT_WORK, Ordering::Relaxed);
     }
 
-    /// What is raised when it has to give way.
+    /// The signal that is raised when it is revoked.
     pub fn signal(&self) -> &Arc<Signal> {
         &self.signal
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::Stopwatch;
 use crate::domain::{ErrorTag, Rejection};
 
-/// How fast an upload must come.
+/// The slowest accepted upload.
 #[derive(Clone, Copy, Debug)]
 pub struct UploadPace {
     /// Bytes a second, on average; 0 for no such limit.
@@ -21,11 +21,11 @@ pub struct UploadPace {
 pub enum Stopped {
     /// The connection ended, or what came is no body.
     Broken,
-    /// It came too slowly.
+    /// The bytes came too slowly.
     TooSlow,
     /// Its org or container takes no changes any more, and that had waited for it long enough.
     HadToEnd,
-    /// Nothing of it came while others waited.
+    /// No byte came while others waited.
     GaveWay,
 }
 
@@ -37,12 +37,12 @@ pub struct Taking {
     pace: UploadPace,
     /// What is left of the time for the present part.
     left: Duration,
-    /// What of the present part has come.
+    /// Bytes of the present part that have come.
     bytes: u64,
 }
 
 impl Taking {
-    /// Nothing has come yet.
+    /// Starts before the first byte.
     pub fn new(pace: UploadPace) -> Self {
         Self {
             pace,

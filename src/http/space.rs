@@ -10,19 +10,19 @@ use crate::os_error::{self, OsError};
 use crate::report;
 use crate::reserve::{Level, Promised, Reserve};
 
-/// Seconds after which a caller may look again: the disk is checked more often, but room has to be made by somebody.
+/// Seconds after which a caller may retry: the disk is checked more often, but somebody has to make room.
 const WAIT_SECONDS: u64 = 60;
 
-/// What is known of the room there is for changes.
+/// Whether there is room for changes.
 pub struct Space {
-    /// How much disk is free.
+    /// The monitor of the free disk space.
     pub reserve: Arc<Reserve>,
     /// Whether the journal takes changes.
     pub journal: Arc<dyn Journal>,
 }
 
 impl Space {
-    /// Lets a request through unless the disk is at the level where its like is refused. Reads memory alone.
+    /// Admits a request unless the disk is at the level where its like is refused. Reads memory alone.
     ///
     /// # Errors
     /// `unavailable`, minor `disk-low`.
@@ -37,7 +37,7 @@ impl Space {
         }
     }
 
-    /// Room for an upload of so many bytes, until what is returned is dropped.
+    /// Room for an upload of `bytes`, until what is returned is dropped.
     ///
     /// # Errors
     /// `unavailable`, minor `disk-low`, or `read-only` while no content can be written.
@@ -86,7 +86,7 @@ impl Space {
     }
 }
 
-/// Tells operators that content could not be written or read, and says to the caller what helps.
+/// Reports to operators that content could not be written or read, and returns the caller's answer.
 pub fn content_failed(what: &str, error: &ContentError) -> Rejection {
     report::storage_failed(&format!("{what}: {}", os_error::told(error)));
     match OsError::of(error) {

@@ -66,13 +66,13 @@ pub struct AppState {
     pub first_answers: Arc<FirstAnswers>,
     /// Commands of operators: windows, vacuums, secret code.
     pub operations: Arc<Operations>,
-    /// What upkeep lets go of, and how long it is kept.
+    /// What upkeep removes, and how long it is kept.
     pub upkeep: Arc<Upkeep>,
     /// The background jobs of this server.
     pub jobs: Arc<Jobs>,
     /// Orgs that leave and come.
     pub offboardings: Arc<Offboardings>,
-    /// What is known of the room there is for changes.
+    /// Whether there is room for changes.
     pub space: Space,
     /// The log of all events.
     pub journal: Arc<dyn Journal>,
@@ -80,15 +80,15 @@ pub struct AppState {
     pub store: Store,
     /// The content of records, as files.
     pub content: Arc<dyn ContentStore>,
-    /// What signs urls and tokens.
+    /// The signer of urls and tokens.
     pub signer: Arc<Signer>,
     /// What names the data directory of this server, and no other one.
     pub directory_id: Arc<str>,
-    /// When the last backup ended.
+    /// The time of the last backup's end.
     pub last_backup: LastBackup,
     /// Rotates the keys that sign urls and tokens.
     pub signing_keys: Arc<SigningKeys>,
-    /// Tells the present time.
+    /// The present time of the server's clock.
     pub clock: Clock,
     /// Where callers reach the gateway.
     pub public_url: PublicUrl,
@@ -96,9 +96,9 @@ pub struct AppState {
     pub concealment: Concealment,
     /// Settings of the record routes.
     pub mrs: MrsSettings,
-    /// Who may read history now.
+    /// Limits of reads of history.
     pub histories: Histories,
-    /// How often callers may call.
+    /// Limits of callers' requests.
     pub rate_limits: Arc<RateLimits>,
     /// Uploads and downloads in progress.
     pub transfers: Arc<Transfers>,
@@ -113,11 +113,11 @@ pub struct AppState {
 pub struct ListenerLimits {
     /// Requests in progress at once; past it callers get 429.
     pub requests_in_flight_max: usize,
-    /// What request bodies may take, except uploads.
+    /// Limits of request bodies, except uploads.
     pub bodies: BodyLimits,
-    /// How often callers may call.
+    /// Limits of callers' requests.
     pub rates: Rates,
-    /// What is trimmed from paths.
+    /// Prefixes that are trimmed from paths.
     pub prefixes: Prefixes,
     /// Pages of other origins that may call.
     pub origins: Origins,
@@ -125,7 +125,7 @@ pub struct ListenerLimits {
     pub host_names: HostNames,
 }
 
-/// The gateway: open from the start, with the application state behind it once that is ready.
+/// The gateway: it accepts connections from the start, and gets the application state once that is ready.
 pub struct Gateway {
     app: OnceLock<Arc<AppState>>,
     clock: Clock,
@@ -173,32 +173,32 @@ impl Gateway {
         &self.meters
     }
 
-    /// What the doors count.
+    /// The HTTP counters of the server.
     pub fn http_meters(&self) -> &Arc<HttpMeters> {
         &self.http_meters
     }
 
-    /// Lets callers in. Later calls change nothing.
+    /// Opens the gateway for callers. Later calls change nothing.
     pub fn open(&self, app: Arc<AppState>) {
         let _: Result<(), _> = self.app.set(app);
     }
 
-    /// What is behind it, once it is open.
+    /// The application state, once it is ready.
     pub fn app(&self) -> Option<&Arc<AppState>> {
         self.app.get()
     }
 
-    /// What tells the time.
+    /// The clock of the server.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Tells the present time.
+    /// The present time of the server's clock.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// What reads the bodies of requests.
+    /// The reader of request bodies.
     pub(super) fn bodies(&self) -> &Bodies {
         &self.bodies
     }
@@ -213,17 +213,17 @@ impl Gateway {
         &self.imports
     }
 
-    /// How often callers may call.
+    /// Limits of callers' requests.
     pub fn rate_limits(&self) -> &Arc<RateLimits> {
         &self.rate_limits
     }
 
-    /// Where is noted which requests are being worked on.
+    /// The list of requests in progress, for the time after a crash.
     pub fn running(&self) -> &Running {
         &self.running
     }
 
-    /// What is trimmed from paths.
+    /// Prefixes that are trimmed from paths.
     pub fn prefixes(&self) -> &Prefixes {
         &self.limits.prefixes
     }

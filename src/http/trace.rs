@@ -1,4 +1,4 @@
-//! What is known of a request while it is worked on, and its line in the log.
+//! The facts of a request while it is worked on, and its line in the log.
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -38,7 +38,7 @@ pub(super) fn name_of(method: &Method, path: &str) -> String {
     format!("{method} {path}")
 }
 
-/// What is known of a request when its answer is made.
+/// The facts of a request when its answer is made.
 #[derive(Debug)]
 pub struct Trace {
     /// The caller's or a new one.
@@ -53,11 +53,11 @@ pub struct Trace {
     pub bytes_in: usize,
     /// The tenant, once known.
     pub orgcode: Option<OrgCode>,
-    /// The caller was let in to it.
+    /// Whether the caller was admitted to that org.
     pub let_in: bool,
     /// The cost centre, once known.
     pub cccode: Option<String>,
-    /// Who the caller says is acting.
+    /// The person or program for whom the caller says to act.
     pub actor: Option<String>,
     /// Names the session or the key without revealing it.
     pub session_fingerprint: Option<String>,
@@ -77,7 +77,7 @@ pub struct Trace {
     meters: Arc<HttpMeters>,
 }
 
-/// A stage and a reason why somebody was not let in.
+/// A stage and a reason why a caller was denied.
 pub type Denied = (&'static str, &'static str);
 
 impl Trace {
@@ -126,7 +126,7 @@ impl Trace {
             .known(self.session_fingerprint.as_deref(), at_once);
     }
 
-    /// Writes the receipt of a caller who was not let in, and counts it.
+    /// Writes the receipt of a caller who was denied, and counts it.
     pub fn note_denial(&self, denial: Denied, tag: ErrorTag, status: u16) {
         self.meters.denied(denial);
         if !self.keeps(tag.as_str()) {
@@ -167,7 +167,7 @@ impl Trace {
         }));
     }
 
-    /// Notes that only so many bytes of a streamed answer were taken.
+    /// Notes that only `sent` bytes of a streamed answer were taken.
     pub fn note_cut_off(&self, sent: u64) {
         if let Some(answered) = self.answered.get() {
             self.answered.set(Some(Answered {
@@ -193,7 +193,7 @@ impl Trace {
         &self.build
     }
 
-    /// Facts about the call, for the envelope of an answer whose `data` or `error` has so many bytes.
+    /// Facts about the call, for the envelope of an answer whose `data` or `error` has `bytes_out` bytes.
     pub fn stats(&self, bytes_out: usize) -> Stats<'_> {
         let fingerprint = self.session_fingerprint.as_deref();
         let is_key = |print: &&str| print.starts_with(KEY_FINGERPRINT);
@@ -215,7 +215,7 @@ impl Trace {
     }
 }
 
-/// An answer, as far as the log tells of it.
+/// The part of an answer that is logged.
 #[derive(Clone, Copy, Debug)]
 struct Answered {
     status: u16,
@@ -224,7 +224,7 @@ struct Answered {
 }
 
 impl Drop for Trace {
-    /// Tells how the request ended. Here, because each has one trace, whatever becomes of it.
+    /// Logs how the request ended. Here, because each has one trace, whatever becomes of it.
     fn drop(&mut self) {
         let answered = self.answered.get();
         let status = answered.map(|answered| answered.status);

@@ -7,11 +7,11 @@ use super::shares::{Bound, Full, Key, Share, Shares, Signal};
 use crate::domain::quota::Quota;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 
-/// A transfer that makes no progress for so long gives way to another.
+/// A transfer without progress for this long may be ended in favour of another, in milliseconds.
 const IDLE_MS: u64 = 1_000;
 /// Imported files in transfer at once, of operators alone.
 pub const IMPORTS_MAX: usize = 16;
-/// Tries to put one imported file at once: one that died without a word, and one that takes its place.
+/// Attempts to put one imported file at once: one whose client died silently, and one that replaces it.
 const TRIES_MAX: u64 = 2;
 
 /// Limits of transfers, except orgs' own; 0 for no such limit.
@@ -51,7 +51,7 @@ impl Transfers {
         }
     }
 
-    /// A share for an upload. When it has to give way its signal is raised.
+    /// A share for an upload. When it is revoked its signal is raised.
     ///
     /// # Errors
     /// `throttled`, or `quota-exceeded` when the org has as many as it may have.
@@ -62,7 +62,7 @@ impl Transfers {
         self.enter(what, whose, maxima, Arc::default())
     }
 
-    /// A share for a download. When it has to give way the connection's signal is raised.
+    /// A share for a download. When it is revoked the connection's signal is raised.
     ///
     /// # Errors
     /// `throttled`, or `quota-exceeded` when the org has as many as it may have.

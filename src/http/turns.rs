@@ -1,10 +1,10 @@
-//! Whose request is worked on next when a thread has more to do than it can: each owner has as much of the thread as any
+//! Whose request is worked on next when a thread has more to do than it can: each owner gets as much of the thread as any
 //! other that wants it.
 //!
-//! An owner is an org, a principal of no known org, or all strangers together. What an owner used of the thread a moment
-//! ago is known. A request of one that used no more than its part goes on at once; others wait, and go on in the order of
+//! An owner is an org, a principal of no known org, or all callers without a credential. What it used of the thread a moment
+//! ago is known. A request of one that used no more than its part continues at once; others wait, and continue in the order of
 //! what their owners used, least first. After each half millisecond of that, everything else which is ready has its turn.
-//! Long bodies are taken in by turns too. So an owner that asks for little is answered as if nobody else asked for more, and
+//! Long bodies are read by turns too. So an owner that asks for little is answered as if nobody else asked for more, and
 //! nothing of the thread's time is lost.
 
 use std::cell::{Cell, RefCell};
@@ -21,14 +21,14 @@ use tokio::sync::oneshot;
 use super::auth::principal::Owner;
 use crate::clock::Stopwatch;
 
-/// Whoever shows no valid credential has as much of a thread as one org, all together.
+/// All callers without a valid credential together have as much of a thread as one org.
 const ANONYMOUS: &str = "strangers";
 /// After so long what was used counts half.
 const HALF_LIFE_MS: u64 = 100;
 /// Time of a thread, in nanoseconds, too little to count.
 const NOTHING_NS: u64 = 10_000;
-/// Nanoseconds of work on requests that waited between two looks at the sockets: what a request that may go on at once
-/// waits for at most, besides the longest single step of another. Far above what a look costs (some microseconds).
+/// Nanoseconds of work on requests that waited between two polls of the sockets: what a request that need not wait for a
+/// turn waits for at most, besides the longest single step of another. Far above what a poll costs (some microseconds).
 const ROUND_NS: u64 = 500_000;
 
 /// What one thread did for whom, and who waits for it.
@@ -59,7 +59,7 @@ pub struct Turn {
 }
 
 impl Turns {
-    /// Of a thread that did nothing yet.
+    /// Turns of a thread that did nothing yet.
     pub fn new() -> Rc<Self> {
         Rc::new(Self {
             since: Some(Stopwatch::start()),
@@ -71,7 +71,7 @@ impl Turns {
         self.since.map_or(0, |since| since.millis())
     }
 
-    /// Lets waiting requests on, one after the other; after each round's time all tasks that are ready and all sockets
+    /// Resumes waiting requests, one after the other; after each round's time all tasks that are ready and all sockets
     /// have their turn.
     async fn let_on(self: Rc<Self>) {
         loop {
@@ -133,7 +133,7 @@ impl State {
             if self.waiting.get(&owner).is_none_or(VecDeque::is_empty) {
                 self.waiting.remove(&owner);
             }
-            // Who has hung up needs no turn.
+            // A caller who disconnected needs no turn.
             if first.is_some_and(|first| first.send(()).is_ok()) {
                 return true;
             }
@@ -142,7 +142,7 @@ impl State {
 }
 
 impl Turn {
-    /// Of a request whose owner is not known yet.
+    /// The turn of a request whose owner is not known yet.
     pub fn new(turns: &Rc<Turns>) -> Self {
         Self {
             turns: turns.clone(),
@@ -163,7 +163,7 @@ impl Turn {
         .await
     }
 
-    /// Counts the request to its owner, and waits until it is its turn. All who show no credential are one owner.
+    /// Counts the request to its owner, and waits until it is its turn. All without a credential are one owner.
     pub(super) async fn wait(&self, owner: Owner<'_>) {
         match owner {
             Owner::Address(_) => self.wait_as(ANONYMOUS).await,
@@ -171,7 +171,7 @@ impl Turn {
         }
     }
 
-    /// The same for a request of somebody who shows no valid credential.
+    /// The same for a request without a valid credential.
     pub(super) async fn wait_as_anonymous(&self) {
         self.wait_as(ANONYMOUS).await;
     }
@@ -217,7 +217,7 @@ impl Turns {
             .charge(self.hasher.hash_one(owner), ns);
     }
 
-    /// The same of whoever shows no credential.
+    /// The same for callers without a credential.
     pub(super) fn charge_anonymous(&self, ns: u64) {
         self.state
             .borrow_mut()
@@ -230,7 +230,7 @@ impl Turns {
     }
 }
 
-/// Goes to the end of the thread's queue, without a look at the sockets: whoever was woken before works now.
+/// Goes to the end of the thread's queue, without polling the sockets: tasks that were woken before run now.
 async fn behind_what_is_ready() {
     let mut went = false;
     poll_fn(|context| {
@@ -266,7 +266,7 @@ mod tests {
             state.waiting.entry(owner).or_default().push_back(sender);
             receivers.push((owner, receiver));
         }
-        // One has hung up.
+        // One has disconnected.
         receivers.remove(1);
         let mut order = Vec::new();
         while state.let_one_on() {
@@ -301,7 +301,7 @@ mod tests {
                 order.borrow_mut().push("socket");
             }
         });
-        // It waits for its byte before anything else is let on.
+        // It waits for its byte before anything else is resumed.
         tokio::task::yield_now().await;
         let mut waiting = Vec::new();
         for _ in 0..WAITING {

@@ -275,7 +275,7 @@ pub async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     show(&org, &app.offboardings.cancel(&org, &caller).await?)
 }
 
-/// Lets the caller through to the org of a query.
+/// Admits the caller to the org of a query.
 fn admit(app: &AppState, call: &mut Call<'_>, orgcode: Option<&str>) -> Result<OrgCode, Refusal> {
     let org = input::org(call, orgcode)?;
     call.note_org(&org);

@@ -1,4 +1,4 @@
-//! A connection as its requests see it: what they share with it, and the limits that its reads and writes are held to.
+//! A connection as its requests see it: what they share with it, and the limits of its reads and writes.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -43,7 +43,7 @@ pub(super) struct Watch {
     asked: Cell<bool>,
     /// Its place among all connections.
     seat: Seat,
-    /// Its other end has shown that it is no stranger, and gives way last.
+    /// Its client has shown a valid credential, and is disconnected last.
     trusted: Cell<bool>,
     /// Requests that were begun to be worked on.
     begun: Cell<u64>,
@@ -51,7 +51,7 @@ pub(super) struct Watch {
     expecting: RefCell<Vec<u64>>,
     /// The number of the request that is refused for what it is on the wire, and why.
     fault: Cell<Option<(u64, Fault)>>,
-    /// How much of a head is read.
+    /// Limits of a request's head.
     head: HeadLimits,
     /// What is still to be written of the interim answer that asks for a body.
     interim: Cell<&'static [u8]>,
@@ -136,13 +136,13 @@ pub(super) fn ask_for_body(request: &HttpRequest) {
     }
 }
 
-/// What closes the connection of a request.
+/// The signal that closes the connection of a request.
 pub(super) fn closing(request: &HttpRequest) -> Arc<Signal> {
     let signal = watch(request).map(|watch| watch.seat.signal().clone());
     signal.unwrap_or_default()
 }
 
-/// Notes that whoever is at the other end of a request's connection is no stranger: it gives way last.
+/// Notes that the client of a request's connection has a valid credential: it is disconnected last.
 pub(super) fn trust(request: &HttpRequest) {
     if let Some(watch) = watch(request) {
         watch.trusted.set(true);
@@ -150,7 +150,7 @@ pub(super) fn trust(request: &HttpRequest) {
 }
 
 /// Lets every connection that has something to do go first. actix-http answers all that it has read of one connection, up
-/// to 128 KiB of requests, before it lets another go on, as long as no request waits for anything; and it asks one
+/// to 128 KiB of requests, before another continues, as long as no request waits for anything; and it asks one
 /// that waits twice before it does, so that `yield_now` alone is over too early. A task of its own is not.
 pub(super) async fn let_others() {
     // It has nothing to fail at.
@@ -203,16 +203,16 @@ impl Drop for Open {
     }
 }
 
-/// A connection that fails when the other end lets too much time pass.
+/// A connection that fails when its client takes too much time.
 pub(super) struct Watched<S> {
     stream: S,
     limits: ConnectionLimits,
     pub(super) watch: Rc<Watch>,
     inbound: Inbound,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Until when what still comes is thrown away.
+    /// Until when incoming bytes are discarded.
     lingering: Option<Pin<Box<Sleep>>>,
-    /// What waits to be taken, when something does.
+    /// The share for bytes that wait to be sent.
     unread: Option<Share>,
     _open: Open,
 }
@@ -236,7 +236,7 @@ impl<S> Watched<S> {
         }
     }
 
-    /// How long it may still go on as it is; nothing when that is over.
+    /// How long its present state may still last; `None` when that is over.
     fn left(&self) -> Option<Duration> {
         let (between, write) = (self.limits.between(), self.limits.write());
         let waited = self.watch.since.get().elapsed();
@@ -272,7 +272,7 @@ impl<S> Watched<S> {
         }
     }
 
-    /// Fails when the connection has to give way to another.
+    /// Fails when the connection's place is needed for another.
     fn check_seat(&self, context: &Context<'_>) -> io::Result<()> {
         match self.watch.seat.signal().poll_raised(context) {
             Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -396,7 +396,7 @@ impl<S> Watched<S> {
         held.map_err(|_| io::ErrorKind::OutOfMemory.into())
     }
 
-    /// Notes how a write of so many bytes went.
+    /// Notes the result of a write of `bytes`.
     fn wrote(
         &mut self,
         context: &mut Context<'_>,

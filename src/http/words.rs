@@ -27,7 +27,7 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"\0{", "is UTF-16; send UTF-8"),
 ];
 
-/// Why a body is no JSON.
+/// The message for a body that is no JSON.
 pub(super) fn no_json(body: &[u8], error: &serde_json::Error) -> String {
     if body.trim_ascii().is_empty() {
         return "The body is empty; send a JSON object.".to_owned();
@@ -62,7 +62,7 @@ pub(super) fn named(error: &str) -> Option<&str> {
     error.split('`').nth(1).filter(|_| by_name)
 }
 
-/// A name as an answer repeats it: whole, or, when it is longer than any of ours, its beginning and that it goes on.
+/// A name as an answer repeats it: whole, or, when it is longer than any of ours, its beginning and that it continues.
 pub(super) fn told(name: &str) -> String {
     match name.char_indices().nth(NAME_CHARS_MAX) {
         None => name.to_owned(),

@@ -1,6 +1,6 @@
 //! The apply thread: applies durable groups to the projections and answers their writers, while the next is written.
 //!
-//! Groups are applied and answered in the order they were written. A small one that finds nothing ahead of it is applied
+//! Groups are applied and answered in the order they were written. A small one with no other group waiting is applied
 //! by the writer thread itself, which saves a lone writer two changes of threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -70,7 +70,7 @@ impl<I: Index> Applier<I> {
         if let Some(sender) = &self.sender
             && let Err(refused) = sender.send(group)
         {
-            // The thread is gone, which only a panic outside the projections can do.
+            // The thread has ended, which only a panic outside the projections can do.
             self.shared
                 .read_only("the journal's apply thread has ended");
             apply(refused.into_inner(), &self.shared, &self.index);

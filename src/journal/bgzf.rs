@@ -1,4 +1,4 @@
-//! Gzip in members of at most 64 KiB, each telling its own length, so that a sealed segment can be read anywhere.
+//! Gzip in members of at most 64 KiB, each with its own length, so that a sealed segment can be read at any offset.
 //!
 //! The layout is BGZF, as the SAM specification (section 4.1) describes it; `gzip -d` reads it too.
 
@@ -23,11 +23,11 @@ const TAIL_BYTES: usize = 8;
 /// One member: where it is and what part of the content it holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Member {
-    /// Its first byte in the file.
+    /// The offset of its first byte in the file.
     pub(crate) file_offset: u64,
-    /// Its length in the file.
+    /// Its length in the file, in bytes.
     pub(crate) file_bytes: usize,
-    /// Its content's first byte.
+    /// The offset of its first byte in the content.
     pub(crate) offset: u64,
     /// Bytes of its content, decoded.
     pub(crate) bytes: usize,

@@ -15,7 +15,7 @@ use super::state::Doubt;
 use super::{JournalError, Position};
 use crate::domain::Timestamp;
 
-/// Told positions done and positions in all.
+/// Called with positions done and positions in all.
 pub(crate) type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// Rows written between two reports of progress.
@@ -25,7 +25,7 @@ const ROWS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What is needed to bring the database up to date.
 pub(crate) struct CatchUp<'a> {
-    /// What the database's directory lies in.
+    /// The parent of the database's directory.
     pub(crate) dir: &'a Path,
     /// Directory of the commit log.
     pub(crate) log: &'a Path,
@@ -44,7 +44,7 @@ pub(crate) struct CatchUp<'a> {
 }
 
 impl CatchUp<'_> {
-    /// Sets a database aside whose pages cannot be trusted.
+    /// Renames a database whose pages cannot be trusted, so that it is rebuilt.
     pub(crate) fn distrust(
         &self,
         doubt: Doubt,
@@ -56,8 +56,8 @@ impl CatchUp<'_> {
     /// Opens the database and brings it up to the log's end.
     ///
     /// # Errors
-    /// A failed read, or damage. Erased entries that no event accounts for are damage, and the database is set aside then:
-    /// the next open has to read all of the log again and to find the same.
+    /// [`JournalError`] for a failed read, or damage. Erased entries that no event accounts for are damage, and the database is
+    /// renamed then: the next open has to read all of the log again and to find the same.
     pub(crate) fn open(&mut self, notices: &mut Vec<String>) -> Result<Database, JournalError> {
         let opened = self.open_or_make(notices);
         if opened.is_err() && self.misled {
@@ -148,7 +148,7 @@ impl CatchUp<'_> {
         })
     }
 
-    /// Writes the rows of all entries behind a known one, or of all there are.
+    /// Writes the rows of all entries after a known one, or of all entries.
     fn fill(
         &mut self,
         database: &Database,

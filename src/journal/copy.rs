@@ -1,7 +1,7 @@
-//! Copying segments out of a journal's directory, beside the server that writes it or without one.
+//! Copying segments out of a journal's directory, while a server writes it or without one.
 //!
 //! A file that was opened stays readable when it is sealed, erased or removed meanwhile, so one segment is always copied
-//! as it was at one moment. That nothing is erased between two segments is for the caller to see to.
+//! in its state at one moment. The caller must ensure that nothing is erased between two segments.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -22,7 +22,7 @@ const TRIES_MAX: usize = 4;
 /// Bytes copied at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Tells one file of a directory from what may come to its place: a segment that is sealed or erased is a new file.
+/// Identifies one file of a directory, not its successor of the same name: a segment that is sealed or erased is a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
@@ -42,7 +42,7 @@ pub struct Source {
     pub first: Position,
     /// Name of the segment's file.
     pub name: String,
-    /// Which file it is.
+    /// The identity of the file.
     pub identity: Identity,
     file: File,
 }
@@ -59,7 +59,7 @@ pub struct Written {
 /// The first positions of a directory's segments, in order. Each but the last is full.
 ///
 /// # Errors
-/// When the directory cannot be read.
+/// [`JournalError`] when the directory cannot be read.
 pub fn segments(dir: &Path) -> Result<Vec<Position>, JournalError> {
     Ok(list(dir)?.into_iter().map(|listed| listed.first).collect())
 }
@@ -77,7 +77,7 @@ pub fn is_name_of(name: &str, first: Position) -> bool {
 /// Opens a segment's file, plain or sealed; of both the plain one counts.
 ///
 /// # Errors
-/// The disk's.
+/// [`JournalError`] with the I/O error.
 pub fn open(dir: &Path, first: Position) -> Result<Source, JournalError> {
     let mut missing = None;
     for _ in 0..TRIES_MAX {
@@ -116,7 +116,7 @@ impl Source {
     /// Copies the file's bytes as they are, durable on return.
     ///
     /// # Errors
-    /// The disk's.
+    /// [`JournalError`] with the I/O error.
     pub fn copy(&mut self, to: &Path) -> Result<Written, JournalError> {
         let copied = copy_file(&mut self.file, to);
         copied.map_err(|error| failed("copying a segment", to, error))
@@ -126,7 +126,7 @@ impl Source {
 /// Copies a file's bytes into a new one, durable on return.
 ///
 /// # Errors
-/// The disk's.
+/// An I/O error of the system call.
 pub fn copy_file(from: &mut impl Read, to: &Path) -> io::Result<Written> {
     let mut file = private::create(to)?;
     let written = pass_on(from, &mut file, |_| ())?;
@@ -137,7 +137,7 @@ pub fn copy_file(from: &mut impl Read, to: &Path) -> io::Result<Written> {
 /// Copies bytes to their end, shows each chunk, and returns their number and SHA-256.
 ///
 /// # Errors
-/// A failed read or write.
+/// An I/O error when a read or write fails.
 pub fn pass_on(
     from: &mut impl Read,
     to: &mut impl Write,
@@ -166,7 +166,7 @@ pub fn pass_on(
 /// Copies the content of a segment up to and with a position that is in it, plain; durable on return.
 ///
 /// # Errors
-/// The disk's, or damage before that position.
+/// [`JournalError`] for an I/O error, or damage before that position.
 pub fn copy_until(
     dir: &Path,
     first: Position,
@@ -233,7 +233,7 @@ impl Read for Content {
 /// sealed, and nothing in it was erased.
 ///
 /// # Errors
-/// The disk's, or damage.
+/// [`JournalError`] for an I/O error, or damage.
 pub fn only_grew(earlier: &Path, now: &Path) -> Result<bool, JournalError> {
     let [earlier, now] = [earlier, now].map(Segment::at);
     let (earlier, now) = (earlier?, now?);

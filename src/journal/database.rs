@@ -65,7 +65,7 @@ pub(crate) struct IndexEntry {
 pub(crate) enum PayloadLocation {
     /// Nowhere: it has none, or it was erased.
     Nothing,
-    /// In the database: its bytes.
+    /// In the database, with its bytes.
     InDatabase(Bytes),
     /// In the log alone.
     InLog(IndexEntry),

@@ -1,7 +1,7 @@
 //! The wire format: one entry as bytes and back, and its hash.
 //!
 //! A line is `{"header":{...},"body":{...}}` and a line feed. When the body names a payload, exactly that many raw
-//! bytes and a line feed follow. Every byte counts: the header's bytes make the entry's hash, the header carries the
+//! bytes and a line feed follow. Every byte counts: the header's bytes make the entry's hash, the header contains the
 //! digest of the body's bytes, and the frame around both is fixed. What is erased keeps its length; see
 //! [`super::erased`].
 
@@ -22,7 +22,7 @@ use crate::domain::container::Idempotency;
 use crate::domain::record::INLINE_BYTES_MAX;
 use crate::domain::{Event, StreamId, Timestamp};
 
-/// What is hashed ahead of a header, so that an entry's hash is nothing else's.
+/// Prefix hashed before a header (domain separation): an entry's hash is never the hash of anything else.
 pub const HASH_DOMAIN: &[u8] = b"metarecord/journal/entry/1\n";
 
 /// Longest line; a longer entry is not written.
@@ -31,7 +31,7 @@ pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// An entry's hash, or a digest.
 pub type Hash = [u8; 32];
 
-/// What stands for the entry ahead of the first.
+/// The previous hash that the first entry names.
 pub const NO_HASH: Hash = [0; 32];
 
 /// What the journal adds to an [`Append`] to make it an entry.
@@ -232,11 +232,11 @@ pub struct Line<'a> {
     pub prev: Hash,
     /// The body, its events still as they were written; `None` once erased.
     pub body: Option<RawBody<'a>>,
-    /// What stands in the place of an erased body.
+    /// What replaces an erased body.
     pub erased: Option<Erasure>,
 }
 
-/// A body as it was written.
+/// A body's bytes as they were written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawBody<'a> {
@@ -255,7 +255,7 @@ pub struct RawBody<'a> {
     remarks: Remarks,
     #[serde(default)]
     idempotency: Option<Idempotency>,
-    /// What lies beside the entry.
+    /// Digest of the payload stored after the entry.
     #[serde(default)]
     pub payload: Option<PayloadDigest>,
 }
@@ -285,7 +285,7 @@ impl<'a> Line<'a> {
     /// Reads a line without its line feed.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// A text that says what is wrong with the line.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, String> {
         let raw: RawLine<'a> =
             serde_json::from_slice(bytes).map_err(|error| format!("not an entry: {error}"))?;
@@ -343,15 +343,15 @@ impl<'a> Line<'a> {
         events.try_for_each(|event| check_schema(&event.kind, event.v, place).map(drop))
     }
 
-    /// What lies beside it.
+    /// Digest of the payload stored after the line.
     pub fn payload(&self) -> Option<&PayloadDigest> {
         self.body.as_ref().and_then(|body| body.payload.as_ref())
     }
 
-    /// Checks the bytes beside it.
+    /// Checks the payload's bytes against their digest.
     ///
     /// # Errors
-    /// That they have another digest.
+    /// A text for the operator when they have another digest.
     pub fn check_payload(&self, bytes: &[u8]) -> Result<(), String> {
         match self.payload() {
             Some(digest) if parse_hash(&digest.sha256) != Some(sha256(bytes)) => {
@@ -400,7 +400,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// What stands behind the body. The bytes around header and body are always the same, so that no byte of a line is
+/// The bytes after the body. The bytes around header and body are always the same, so that no byte of a line is
 /// outside the check.
 fn behind_body<'b>(bytes: &'b [u8], header: &str, body: &str) -> Result<&'b [u8], String> {
     let (header, body) = (header.as_bytes(), body.as_bytes());

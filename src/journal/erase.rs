@@ -1,4 +1,4 @@
-//! Erasing in the log: bodies and payloads give way to filler of the same length, so that offsets and hashes stay.
+//! Erasing in the log: bodies and payloads are replaced by filler of the same length, so that offsets and hashes stay.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::disk::Disk;
 /// Bytes packed between two writes, and between two pauses.
 const WRITE_BYTES: usize = 256 * 1024;
 
-/// Entries looked at between two rests, some milliseconds' worth.
+/// Entries read between two rests, some milliseconds' worth.
 const ENTRIES_BETWEEN_RESTS: u64 = 256;
 
-/// Where and with what a segment is packed.
+/// The stores and flags that packing a segment needs.
 pub(crate) struct Packing<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) dir: &'a Path,
@@ -31,7 +31,7 @@ struct Patch {
     offset: u64,
     /// The erased line with its line feed.
     line: Vec<u8>,
-    /// Filler behind it, with its line feed.
+    /// Bytes of filler after it, with its line feed.
     filler: usize,
 }
 
@@ -139,8 +139,8 @@ fn survey(
 }
 
 impl Packing<'_> {
-    /// Packs a segment's content with patches into a sealed file that takes its place, durable on return; false when
-    /// asked to stop.
+    /// Packs a segment's content with patches into a sealed file that replaces it, durable on return; false when asked to
+    /// stop.
     pub(crate) fn seal(&self, first: Position) -> Result<bool, JournalError> {
         let segment =
             Segment::open(self.dir, first).map_err(|(name, fault)| fault.at(&name, first))?;
@@ -218,7 +218,7 @@ impl Packing<'_> {
     }
 }
 
-/// Puts the patches that reach into a part of the content there. Returns those that reach behind it.
+/// Writes the patches that overlap a part of the content into it. Returns those that extend beyond it.
 fn apply<'a>(mut patches: &'a [Patch], start: u64, content: &mut [u8]) -> &'a [Patch] {
     let end = start + content.len() as u64;
     while let Some((patch, rest)) = patches.split_first()

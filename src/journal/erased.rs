@@ -1,12 +1,12 @@
-//! What stands in the place of an erased body: a line of the same length, so that nothing else moves.
+//! What replaces an erased body: a line of the same length, so that nothing else moves.
 //!
 //! `{"header":{...},"body":null,"erased":{"by":17,"filler":300,"pad":"   "}}`: `by` is the position of the event that
-//! erased it, `filler` the bytes of the payload that stood behind it and are spaces now (absent when there was none),
-//! and `pad` is spaces. The header is as it was, so the chain still verifies.
+//! erased it, `filler` the bytes of the payload that followed it and are spaces now (absent when there was none),
+//! and `pad` is spaces. The header is unchanged, so the chain still verifies.
 
 use super::Position;
 
-/// What fills the place of what was erased.
+/// The filler byte for what was erased.
 pub(crate) const FILLER: u8 = b' ';
 
 const BODY: &[u8] = br#","body":"#;
@@ -15,20 +15,20 @@ const BY_FILLER: &str = r#","filler":"#;
 const PAD: &str = r#","pad":""#;
 const END: &str = r#""}}"#;
 
-/// What an erased line says of itself.
+/// The facts in an erased line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Erasure {
     /// The position of the event that erased it.
     pub by: Position,
-    /// Bytes of filler behind the line, without their line feed.
+    /// Bytes of filler after the line, without their line feed.
     pub filler: Option<usize>,
 }
 
 impl Erasure {
-    /// Reads what stands behind `"body":null`.
+    /// Parses what follows `"body":null`.
     ///
     /// # Errors
-    /// What is wrong with it, in words. Only what [`Erasure::write`] writes is right.
+    /// A text that says what is wrong with it. Only what [`Erasure::write`] writes is right.
     pub(crate) fn parse(rest: &[u8]) -> Result<Self, String> {
         let read = || {
             let text = std::str::from_utf8(rest).ok()?.strip_prefix(BY)?;
@@ -47,10 +47,10 @@ impl Erasure {
         read().ok_or_else(|| "the placeholder of the erased body is invalid".to_owned())
     }
 
-    /// A line without its line feed, as it is once erased: as long as before.
+    /// The erased form of a line without its line feed: as long as before.
     ///
     /// # Errors
-    /// When the line is none, or its body is shorter than what stands for it.
+    /// A text when it is no entry's line, or its body is shorter than what replaces it.
     pub(crate) fn write(self, line: &[u8]) -> Result<Vec<u8>, String> {
         // A header has no nested object, so its first closing brace ends it.
         let header = line.iter().position(|byte| *byte == b'}').map(|at| at + 1);
@@ -79,7 +79,7 @@ impl Erasure {
     }
 }
 
-/// Bytes of filler behind an erased line, line feed included; `None` when it is not one, or nothing follows it.
+/// Bytes of filler after an erased line, line feed included; `None` when it is not one, or nothing follows it.
 pub(crate) fn filler_behind(line: &[u8]) -> Option<usize> {
     let header = line.iter().position(|byte| *byte == b'}')? + 1;
     let rest = line[header..].strip_prefix(br#","body":null"#)?;
@@ -124,7 +124,7 @@ mod tests {
             let mut damaged = erased.clone();
             damaged[at] ^= 1;
             let read = Erasure::parse(&damaged[start..]);
-            // A digit of the position is told by what that position holds, not by the line.
+            // A changed digit of the position is found by what that position holds, not by the line.
             let digit = erased[at].is_ascii_digit() && damaged[at].is_ascii_digit();
             assert_eq!(read.is_ok(), digit, "byte {at}");
         }

@@ -1,6 +1,6 @@
 //! Holding what is erased against the events that ordered it: an erased entry that no event accounts for is damage.
 //!
-//! The chain covers headers, so it says nothing about a body that is gone. The events that order erasures are chained and
+//! The chain covers headers, so it does not cover a body that is erased. The events that order erasures are chained and
 //! never erased, and state exactly which positions they erase ([`crate::domain::erasure`]).
 
 mod judge;
@@ -32,13 +32,13 @@ pub struct Problem {
     pub what: String,
 }
 
-/// Entries whose erasure an event ordered that did not state which: a vacuum of an older program that failed, or is
-/// running still. Whether it was these cannot be told.
+/// Erased entries whose order did not list them: a vacuum of an older program that failed, or is still running. Whether
+/// it ordered these is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unproven {
     /// The position of the event.
     pub by: Position,
-    /// How many entries it erased.
+    /// The number of entries it erased.
     pub entries: u64,
 }
 
@@ -47,7 +47,7 @@ pub struct Unproven {
 pub struct Findings {
     /// What is wrong, in the order of positions.
     pub problems: Vec<Problem>,
-    /// What cannot be told.
+    /// Erased entries whose order is not proven.
     pub unproven: Vec<Unproven>,
 }
 
@@ -56,13 +56,13 @@ pub struct Findings {
 /// Memory grows with the number of separate runs of erased positions, by two to twenty bytes each.
 #[derive(Debug)]
 pub struct Erasures {
-    /// The first position that is looked at; what lies ahead of it is not known.
+    /// The first position that is checked; what is before it is not known.
     from: Position,
     /// Position of the last erasure that is known.
     until: Position,
     runs: BTreeMap<String, Run>,
     orders: BTreeMap<Position, Order>,
-    /// By the position that the erased entries name.
+    /// Erased positions, by the position of the order that they name.
     found: BTreeMap<Position, Positions>,
 }
 
@@ -156,8 +156,8 @@ impl Erasures {
         }
     }
 
-    /// Whether an order that is not done may have erased a part of a stream of which an entry stands at a position. One
-    /// that is done has erased all of the stream up to itself, or nothing.
+    /// Whether an unfinished order may have erased a part of a stream that has an entry at a position. A finished one
+    /// has erased all of the stream before the order, or nothing.
     pub(crate) fn may_lack_its_start(&self, stream: &str, position: Position) -> bool {
         let mut orders = self.orders.range(position..);
         orders.any(|(_, order)| {
@@ -169,7 +169,7 @@ impl Erasures {
         })
     }
 
-    /// What is wrong with what was taken.
+    /// Compares the orders with what was found erased.
     pub fn finish(self) -> Findings {
         let mut findings = Findings::default();
         for (by, positions) in &self.found {
@@ -242,7 +242,7 @@ impl Erasures {
     }
 }
 
-/// Holds what is erased against the numbers that a vacuum of an older program tells at its end.
+/// Compares what is erased with the numbers that a vacuum of an older program recorded at its end.
 fn hold_to_numbers(by: Position, told: &Erased, found: &Positions, findings: &mut Findings) {
     if found.len() == told.entries && found.digest() == told.positions_sha256 {
         return;
@@ -268,11 +268,11 @@ fn hold_to_numbers(by: Position, told: &Erased, found: &Positions, findings: &mu
     }
 }
 
-/// What an order states that it erases.
+/// The positions that an order states.
 struct Plan<'a> {
     by: Position,
     spans: &'a [ErasedSpan],
-    /// The first position that was looked at.
+    /// The first position that was checked.
     from: Position,
 }
 
@@ -282,7 +282,7 @@ impl Plan<'_> {
         let by = self.by;
         let known = |span: &&ErasedSpan| span.from >= self.from;
         let (mut spans, mut within) = (self.spans.iter().filter(known).peekable(), Vec::new());
-        // A span that begins ahead of what was looked at is not known to be whole.
+        // A span that begins before what was checked is not known to be whole.
         let begun = self.spans.iter().rfind(|span| span.from < self.from);
         let mut outside = Positions::default();
         for position in found.iter() {

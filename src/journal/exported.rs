@@ -24,7 +24,7 @@ struct Begin {
     from: Position,
 }
 
-/// Last line of an export, behind the entries.
+/// Last line of an export, after the entries.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct End {
@@ -34,7 +34,7 @@ struct End {
 /// Why an export could not be written to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The journal could not be read. What lies ahead of that is written; the file has no last line.
+    /// The journal could not be read. The entries before are written; the file has no last line.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The output could not be written.
@@ -50,7 +50,7 @@ pub enum ExportError {
 pub struct Exported {
     /// Position and hash of the last exported entry.
     pub head: Head,
-    /// The position of an event behind it that erased some of the entries: without it the file does not show that they
+    /// The position of a later event that erased some of the entries: without that event the file does not show that they
     /// were to be erased.
     pub erased_by_later: Option<Position>,
 }
@@ -121,7 +121,7 @@ pub(crate) fn begin(segment: &Segment) -> Result<(Position, u64), JournalError> 
     }
 }
 
-/// The last line, when exactly that stands at an offset.
+/// The parsed last line, when exactly that is at an offset.
 pub(crate) fn end(segment: &Segment, offset: u64) -> Option<Head> {
     let mut bytes = Vec::new();
     let read = segment.read(offset, FRAME_BYTES_MAX + 1, &mut bytes);

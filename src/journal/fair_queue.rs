@@ -1,8 +1,8 @@
 //! The order in which waiting appends are written when more wait than one group should take: every owner has as much of
-//! the writer as any other that wants it, and what one owner's appends cost is not waited for by another's.
+//! the writer as any other that needs it, and what one owner's appends cost does not delay another's.
 //!
 //! It is fair queueing (Demers, Keshav and Shenker, 1989): the next append is one of the owner that was served least. An
-//! owner begins at what a part of all work since would have been, so that nobody saves up, and newcomers cannot keep
+//! owner begins at what a part of all work since would have been, so that no owner saves up, and newcomers cannot keep
 //! others waiting for ever.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -48,7 +48,7 @@ impl<T> Default for FairQueue<T> {
 }
 
 impl<T> FairQueue<T> {
-    /// How many appends wait, of all owners.
+    /// The number of waiting appends, of all owners.
     pub(crate) fn len(&self) -> usize {
         self.waiting
     }
@@ -58,7 +58,7 @@ impl<T> FairQueue<T> {
     }
 
     /// Takes what makes up a group, in turn, until `take` has enough, or while several owners wait, until `shared_cost_max`
-    /// is reached: who comes next has to wait for no more than that.
+    /// is reached: the next owner has to wait for no more than that.
     pub(crate) fn pop_group(
         &mut self,
         shared_cost_max: u64,
@@ -77,7 +77,7 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Adds what an owner asks for behind everything else that it asked for; `cost` is in any unit.
+    /// Adds an item after everything else that its owner has waiting; `cost` is in any unit.
     pub(crate) fn push(&mut self, owner: &str, cost: u64, item: T) {
         let id = self.hasher.hash_one(owner);
         let part = self.part;
@@ -108,7 +108,7 @@ impl<T> FairQueue<T> {
             self.next.insert((owner.served, self.came, id));
         }
         if self.waiting == 0 {
-            // Nobody waits, so nobody has had more than another wanted.
+            // No owner waits, so none has had more than another wanted.
             self.owners.clear();
         } else if self.owners.len() > 2 * self.next.len() + IDLE_OWNERS {
             let part = self.part;

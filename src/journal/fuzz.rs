@@ -1,4 +1,4 @@
-//! What stands in a journal's files, tried with whatever a disk or somebody at it may make of them.
+//! The content of a journal's files, tried with the damage that a disk or an attacker can do to them.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ fn fuzz_journal_lines() {
     let seeds = [&lines[..], &fuzz::samples("tests/golden")[..]].concat();
     fuzz::each("journal_lines", &seeds, |bytes| {
         if let Ok(line) = Line::parse(bytes) {
-            // What agrees with itself is as it was written: to keep its hash, a line must keep all of its bytes.
+            // A consistent line is the one that was written: to keep its hash, a line must keep all of its bytes.
             let known = lines
                 .iter()
                 .filter_map(|line| Some((line, Line::parse(line).ok()?)));

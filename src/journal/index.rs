@@ -1,4 +1,4 @@
-//! What the writer thread needs of the index beside a log: the ends of streams, and a row for each entry.
+//! What the writer thread needs of the log's index: the ends of streams, and a row for each entry.
 
 use bytes::Bytes;
 
@@ -30,7 +30,7 @@ impl Tip {
     }
 }
 
-/// The index beside a log: derived from it, and kept up with it by the writer thread.
+/// The index of a log: derived from it, and updated with it by the writer thread.
 pub(crate) trait Index: Clone + Send + Sync + 'static {
     /// The last entry of a stream; the default when it has none.
     fn tip(&self, stream: &StreamId) -> Result<Tip, JournalError>;
@@ -40,7 +40,7 @@ pub(crate) trait Index: Clone + Send + Sync + 'static {
     fn release_payloads(&self, positions: &[Position]) -> Result<(), JournalError>;
 }
 
-/// What the index keeps of an entry.
+/// The index's facts of an entry.
 pub(crate) struct Row {
     pub(crate) position: Position,
     /// `None` once the entry was erased.

@@ -1,7 +1,7 @@
 //! The commit log: groups of entries appended to segment files, each group durable before the next begins.
 //!
-//! A mark, `{"group":position}`, stands ahead of every group but a segment's first. It proves that everything above it
-//! was durable when the group was written, which is how a group torn by a power cut is told from damage.
+//! A mark, `{"group":position}`, precedes every group but a segment's first. It proves that everything above it
+//! was durable when the group was written, which distinguishes a group torn by a power cut from damage.
 
 use parking_lot::Mutex;
 use std::fs;
@@ -115,7 +115,7 @@ impl CommitLog {
     }
 
     /// Opens the log for reading alone, on a disk that has no room: nothing is made, cut off or removed. The last group is
-    /// made durable where it lies, so that nothing is read that a power cut could take back.
+    /// made durable in its place, so that nothing is read that a power cut could undo.
     pub(crate) fn open_to_read(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -166,7 +166,7 @@ impl CommitLog {
         })
     }
 
-    /// Appends a group and makes it durable with one sync. The group begins with its mark of so many bytes, which is
+    /// Appends a group and makes it durable with one sync. The group begins with its mark of `mark_bytes`, which is
     /// left out at the head of a segment. Returns the segment and the offset of the group's first entry.
     ///
     /// After an error nothing more may be appended: what the disk holds is not known.
@@ -210,7 +210,7 @@ impl CommitLog {
         self.sealer.queue()
     }
 
-    /// What is counted of it.
+    /// The counters of the log.
     pub(crate) fn meters(&self) -> &Arc<JournalMeters> {
         &self.meters
     }
@@ -226,7 +226,7 @@ impl CommitLog {
         Ok(())
     }
 
-    /// Where the last failure to seal a segment is told.
+    /// Where the last failure to seal a segment is stored.
     pub(crate) fn seal_trouble(&self) -> Arc<Mutex<Option<String>>> {
         self.sealer.trouble()
     }

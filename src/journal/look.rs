@@ -1,4 +1,4 @@
-//! Looking at a journal as the next start would open it, and changing nothing.
+//! Reads a journal as the next start would open it, and changes nothing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::tail::{LastShutdown, Tail, read_tail, whole_segment};
 use super::{Head, JournalError, Position, replay, state};
 use crate::domain::{StreamId, Timestamp};
 
-/// What stands at a journal's end.
+/// The end of a journal's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
     /// Position and hash of the last entry.
@@ -21,17 +21,17 @@ pub struct End {
     pub first: Position,
     /// Whether the journal was closed in order. A server that has it open has not closed it yet.
     pub closed: bool,
-    /// Why the next start makes its databases anew, when it does.
+    /// Why the next start rebuilds its databases, when it does.
     pub doubt: Option<Doubt>,
-    /// What the next start would cut off, as it would tell it.
+    /// What the next start would cut off, in the text of its notices.
     pub torn: Vec<String>,
 }
 
-/// Walks the newest segment and the one ahead of it with the checks of a start: lines, digests, positions, the chain,
+/// Reads the newest segment and the one before it with the checks of a start: lines, digests, positions, the chain,
 /// the end that the journal was closed with, and that what is erased there was ordered. `None` when there is no journal yet.
 ///
 /// # Errors
-/// Why the journal would not open.
+/// The [`JournalError`] with which the journal would not open.
 pub fn end(dir: &Path) -> Result<Option<End>, JournalError> {
     let state = state::read(dir)?;
     let listed = list(dir)?;
@@ -78,7 +78,7 @@ pub fn end(dir: &Path) -> Result<Option<End>, JournalError> {
     }))
 }
 
-/// Whether a stream has an entry among the first so many positions.
+/// Whether a stream has an entry at a position up to `until`.
 ///
 /// # Errors
 /// As [`replay::replay`], and for damage up to there.

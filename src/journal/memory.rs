@@ -16,10 +16,10 @@ use super::{
 use crate::clock::{Clock, random_bytes};
 use crate::domain::{StreamId, Timestamp};
 
-/// A journal that forgets everything when it is dropped. Appends are carried out on the caller's thread.
+/// A journal whose content is lost when it is dropped. Appends are executed on the caller's thread.
 pub struct MemoryJournal {
     clock: Clock,
-    /// Held while an append is carried out: one at a time, in order.
+    /// Held while an append is executed: one at a time, in order.
     turn: Mutex<Option<Box<dyn Sink>>>,
     state: RwLock<State>,
 }

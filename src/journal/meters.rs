@@ -1,4 +1,4 @@
-//! What the journal counts: its queue, its groups, how long syncs take, what failed, and how far what is shown is behind.
+//! What the journal counts: its queue, its groups, how long syncs take, failures, and how far the projections are behind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ const SYNC_BUCKETS: &[f64] = &[
 /// Entries in a group; there are 1,024 at most.
 const GROUP_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 16.0, 64.0, 256.0, 1_024.0];
 
-/// What of the log can fail.
+/// The operations of the log whose failures are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failing {
     /// The write of a group.
@@ -39,7 +39,7 @@ impl Failing {
     }
 }
 
-/// What one journal counts. It counts whether somebody asks or not.
+/// The counters of one journal, kept whether or not they are read.
 #[derive(Debug)]
 pub struct JournalMeters {
     queue: IntGauge,
@@ -119,7 +119,7 @@ impl JournalMeters {
         );
     }
 
-    /// The last durable position. What is shown may be behind it.
+    /// The last durable position. The projections may be behind it.
     pub fn durable(&self) -> Position {
         self.durable.load(Ordering::Acquire)
     }
@@ -144,7 +144,7 @@ impl JournalMeters {
         self.failures.with_label_values(&[operation.as_str()]).inc();
     }
 
-    /// A group of so many entries is durable up to a position.
+    /// Counts a durable group of `entries` entries that ends at a position.
     pub(crate) fn wrote(&self, entries: usize, end: Position) {
         self.group_entries.observe(value(entries));
         self.entries.inc_by(entries as u64);

@@ -1,4 +1,4 @@
-//! The truth: an append-only, hash-chained history of everything that was answered as done.
+//! The source of truth: an append-only, hash-chained history of everything that was confirmed to a caller.
 //!
 //! Everything above this module uses the [`Journal`] trait and may not know which journal it is. A journal is one or
 //! more partitions, each with dense positions from 1 and its own chain; a stream belongs to the partition of its org.
@@ -71,14 +71,14 @@ pub enum Source {
     Operator,
     /// A job of our own, such as the sweep.
     Job,
-    /// An import: it happened in another instance, and was brought here as it was there.
+    /// An import: it happened in another instance, and was copied from there unchanged.
     Import,
 }
 
 /// What a caller may say about a change besides the change itself; each at most 256 characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remarks {
-    /// Who the caller says is acting.
+    /// The person or program for whom the caller says to act.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// Reason in the caller's words.
@@ -144,19 +144,19 @@ pub struct Append {
     pub stream: StreamId,
     /// The version the decision was made on; the entry becomes the next one.
     pub expected: Version,
-    /// Other streams the decision looked at, with the versions it saw.
+    /// Other streams that the decision read, with their versions.
     pub guards: Vec<(StreamId, Version)>,
     /// What happened, at least one event.
     pub events: Vec<Event>,
-    /// Inline content that lies beside the entry with the same durability; at most 262,144 bytes.
+    /// Inline content that is stored with the entry, equally durable; at most 262,144 bytes.
     pub payload: Option<Bytes>,
     /// Names the request, when it may come twice.
     pub idempotency: Option<Idempotency>,
-    /// Who caused it, when, and with which remarks.
+    /// The caller, the time, and the remarks.
     pub origin: Origin,
 }
 
-/// What became of an [`Append`].
+/// The outcome of an [`Append`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Durable, and every projection attached to the journal shows it.
@@ -166,7 +166,7 @@ pub enum Outcome {
         /// The stream's version with it.
         version: Version,
     },
-    /// A stream is not at the version the decision looked at; nothing was written. Decide again.
+    /// A stream is not at the version that the decision read; nothing was written. Decide again.
     Moved {
         /// The stream that moved.
         stream: StreamId,
@@ -184,14 +184,14 @@ pub enum Outcome {
     Unknown,
 }
 
-/// An entry as it stands in the journal.
+/// An entry stored in the journal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// What stays for ever and carries the chain.
+    /// The part that is never erased, and that the hash chain covers.
     pub header: Header,
-    /// What was said; `None` once it was erased.
+    /// The body; `None` once it was erased.
     pub body: Option<Body>,
-    /// The inline content beside it, when it was read with it.
+    /// The inline content stored with it, when that was read too.
     pub payload: Option<Bytes>,
     /// The position of the event that erased the body.
     pub erased_by: Option<Position>,
@@ -202,15 +202,15 @@ pub struct Entry {
 pub struct Header {
     /// Position of the entry in its partition.
     pub position: Position,
-    /// When the journal wrote it; never before the entry ahead of it.
+    /// When the journal wrote it; never before the previous entry.
     pub recorded_at: Timestamp,
     /// SHA-256 of the body's bytes, in hex.
     pub body_digest: String,
-    /// The hash of the entry ahead of it, in hex; 64 zeros for the first.
+    /// The hash of the previous entry, in hex; 64 zeros for the first.
     pub prev: String,
 }
 
-/// The part of an entry that tells what happened.
+/// The part of an entry that says what happened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Body {
     /// 16 random bytes in hex, so that an erased body cannot be guessed from its digest.
@@ -221,7 +221,7 @@ pub struct Body {
     pub version: Version,
     /// Events of the entry, one at least.
     pub events: Vec<Event>,
-    /// Who caused it, when, and with which remarks.
+    /// The caller, the time, and the remarks.
     pub origin: Origin,
     /// Names the request, when it may come twice.
     pub idempotency: Option<Idempotency>,
@@ -229,7 +229,7 @@ pub struct Body {
     pub payload: Option<PayloadDigest>,
 }
 
-/// What an entry says about the inline content beside it.
+/// What an entry records of its inline content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayloadDigest {
     /// SHA-256 of the payload's bytes, in hex.
@@ -253,7 +253,7 @@ pub struct Head {
 pub enum Health {
     /// Appends are accepted and written.
     Open,
-    /// It does not, until it has been reopened; reads go on. The text is for the operator.
+    /// It takes none until it is reopened; reads still work. The text is for the operator.
     ReadOnly(Arc<str>),
 }
 
@@ -267,11 +267,11 @@ impl Health {
     }
 }
 
-/// What is to be erased: every entry ahead of a position whose stream is covered.
+/// What is to be erased: every entry before a position whose stream is covered.
 pub struct EraseOrder {
     /// Whether a stream, by its name, is erased.
     pub covers: Box<dyn Fn(&str) -> bool + Send + Sync>,
-    /// The position of the event that orders it; entries ahead of it are erased, and say so.
+    /// The position of the event that orders it; entries before it are erased, and name this position.
     pub by: Position,
     /// Exactly which, as that event states; nothing else is erased, and when what is covered differs from it, nothing is.
     /// `None` for an event that was written before plans were stated.
@@ -282,7 +282,7 @@ impl EraseOrder {
     /// Whether exactly what is planned is erased in a segment with these first and last positions, when these positions are.
     ///
     /// # Errors
-    /// What differs, in words.
+    /// A text that says what differs.
     pub(crate) fn holds(
         &self,
         (first, last): (Position, Position),
@@ -347,7 +347,7 @@ pub enum JournalError {
     /// The journal's database failed.
     #[error("the journal's database failed: {0}")]
     Database(String),
-    /// It was written by a newer program.
+    /// The directory was written by a newer program.
     #[error(
         "{place} has format {found}, and this g3n reads up to {known}: a newer one wrote it; install that one"
     )]
@@ -386,13 +386,13 @@ impl JournalError {
 /// Called on one of the journal's own threads. A sink that fails makes the journal read-only: what is durable but not
 /// shown must not be answered as done.
 pub trait Sink: Send {
-    /// Shows a group. Entries carry their payloads.
+    /// Applies a group to the projections. Entries contain their payloads.
     ///
     /// # Errors
-    /// A text for the operator.
+    /// A text for the operator when the group cannot be applied.
     fn apply(&mut self, group: &[Entry]) -> Result<(), String>;
 
-    /// The positions of inline contents that ended with the group shown last, as far as it can tell: they are seldom
+    /// The positions of inline contents that ended with the group applied last, as far as it knows: they are seldom
     /// read from now on.
     fn take_ended(&mut self) -> Vec<Position> {
         Vec::new()
@@ -420,13 +420,13 @@ pub trait Journal: Send + Sync + 'static {
     /// At most `limit` entries from a position on, in order, without payloads. Each is checked against its hash.
     ///
     /// # Errors
-    /// Damage or a failed read.
+    /// [`JournalError`] for damage, or when a read fails.
     fn read(&self, from: Position, limit: usize) -> Result<Vec<Entry>, JournalError>;
 
     /// A stream's entries from a version on, at most `limit`, in order, without payloads.
     ///
     /// # Errors
-    /// Damage or a failed read.
+    /// [`JournalError`] for damage, or when a read fails.
     fn stream(
         &self,
         stream: &StreamId,
@@ -434,11 +434,11 @@ pub trait Journal: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Entry>, JournalError>;
 
-    /// The names of streams that begin with a prefix, in the order of their bytes, from behind a name on, at most `limit`.
+    /// The names of streams that begin with a prefix, in the order of their bytes, after the name `after`, at most `limit`.
     /// A stream that was erased has none.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`JournalError`] when a read fails.
     fn streams(
         &self,
         prefix: &str,
@@ -449,20 +449,20 @@ pub trait Journal: Send + Sync + 'static {
     /// A stream's version, 0 when it has no entry.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`JournalError`] when a read fails.
     fn version(&self, stream: &StreamId) -> Result<Version, JournalError>;
 
-    /// The inline content beside an entry; `None` when it has none or was erased.
+    /// The inline content of an entry; `None` when it has none or was erased.
     ///
     /// # Errors
-    /// Damage or a failed read.
+    /// [`JournalError`] for damage, or when a read fails.
     fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError>;
 
     /// Marks the inline payloads of these entries as seldom read, because they are no record's content any more. They can
     /// still be read, perhaps more slowly. Twice is once.
     ///
     /// # Errors
-    /// A failed write.
+    /// [`JournalError`] when a write fails.
     fn release_payloads(&self, _positions: &[Position]) -> Result<(), JournalError> {
         Ok(())
     }
@@ -470,7 +470,7 @@ pub trait Journal: Send + Sync + 'static {
     /// The sizes of the journal's compactable index, for [`Journal::compact`]; all 0 when there is none.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`JournalError`] when a read fails.
     fn sizes(&self) -> Result<Sizes, JournalError> {
         Ok(Sizes::default())
     }
@@ -479,7 +479,7 @@ pub trait Journal: Send + Sync + 'static {
     /// whether to continue; interrupted, everything is as before. Returns whether it was finished. Reads and appends continue.
     ///
     /// # Errors
-    /// A failed read or write; it is then as before.
+    /// [`JournalError`] when a read or write fails; nothing has changed then.
     fn compact(&self, _progress: &mut dyn FnMut(u64) -> bool) -> Result<bool, JournalError> {
         Ok(true)
     }
@@ -488,19 +488,19 @@ pub trait Journal: Send + Sync + 'static {
     /// it erases everything at once. What a plan's spans keep to.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`JournalError`] when a read fails.
     fn segment_starts(&self) -> Result<Vec<Position>, JournalError> {
         Ok(Vec::new())
     }
 
     /// Erases the bodies and payloads that an order covers, everywhere the journal keeps them, and returns the positions
     /// that order has erased, now or before, in order. Headers stay and the chain still verifies. Durable on return;
-    /// twice is once. Nothing covered may be appended meanwhile. `progress` is told steps done and steps in all.
+    /// twice is once. Nothing covered may be appended meanwhile. `progress` is called with steps done and steps in all.
     ///
-    /// Blocks for long; reads and appends go on.
+    /// Blocks for long; reads and appends continue meanwhile.
     ///
     /// # Errors
-    /// Damage, or the disk's; it may be tried again.
+    /// [`JournalError`] for damage, or a failure of the disk; it may be tried again.
     fn erase(
         &self,
         order: std::sync::Arc<EraseOrder>,
@@ -510,10 +510,10 @@ pub trait Journal: Send + Sync + 'static {
     /// Rewrites the index without the entries that were erased at these positions. To be called after [`Journal::erase`];
     /// twice is once. `progress` is called with the rows done, and with 0 or the rows in all.
     ///
-    /// Blocks for long; reads and appends go on.
+    /// Blocks for long; reads and appends continue meanwhile.
     ///
     /// # Errors
-    /// The disk's or a database's; it may be tried again.
+    /// [`JournalError`] when the disk or a database fails; it may be tried again.
     fn erase_index(
         &self,
         erased: &[Position],

@@ -1,7 +1,7 @@
-//! Where each entry is: a file of rows of equal length, one a position, made from the log like the database beside it.
+//! Where each entry is: a file of rows of equal length, one a position, derived from the log like the database next to it.
 //!
-//! A row costs no look-up, no copy and no garbage, however long the history grows. The file is written behind the log's
-//! sync and not synced itself: after a power cut it is made again.
+//! A row costs no look-up, no copy and no garbage, however long the history grows. The file is written after the log's
+//! sync and not synced itself: after a power cut it is rebuilt.
 
 use std::fs::File;
 use std::io;
@@ -21,11 +21,11 @@ const HEADER: &[u8] = b"metarecord places 1\n";
 /// Bytes of a row: segment, offset, position ahead in the stream, bytes of the line with flags, hash, and a checksum. No
 /// row reaches over two pages of memory.
 const ROW_BYTES: usize = 8 + 8 + 8 + 4 + 32 + 4;
-/// Bytes of a row ahead of its checksum.
+/// Bytes of a row before its checksum.
 const SUMMED_BYTES: usize = ROW_BYTES - 4;
-/// Flag beside the bytes of a line, which are far fewer: a payload follows it.
+/// Flag in the number of a line's bytes, which is far smaller: a payload follows it.
 const PAYLOAD: u32 = 1 << 31;
-/// Flag beside the bytes of a line: the entry's body is gone.
+/// Flag in the number of a line's bytes: the entry's body is erased.
 const ERASED: u32 = 1 << 30;
 /// Rows read at a time when all are.
 const ROWS_AT_ONCE: usize = 4_096;
@@ -43,11 +43,11 @@ pub(crate) struct OffsetIndex {
 pub(crate) struct EntryOffset {
     pub(crate) location: Location,
     pub(crate) hash: Hash,
-    /// The entry ahead of it in its stream; 0 when there is none, or none that is known.
+    /// The previous entry of its stream; 0 when there is none, or none that is known.
     pub(crate) before: Position,
     /// A payload follows its line, unless it is erased.
     pub(crate) payload: bool,
-    /// Its body is gone.
+    /// Whether its body is erased.
     pub(crate) erased: bool,
 }
 
@@ -134,7 +134,7 @@ impl OffsetIndex {
         Ok(())
     }
 
-    /// Reads all rows up to a position and tells how many say that they are erased.
+    /// Reads all rows up to a position and returns how many are flagged as erased.
     pub(crate) fn count_erased(&self, last: Position) -> Result<u64, JournalError> {
         let (mut position, mut erased) = (1, 0);
         while position <= last {
@@ -155,7 +155,7 @@ impl OffsetIndex {
         Ok(erased)
     }
 
-    /// Whether there were so many bytes at a row's offset.
+    /// Reads a row into `bytes`; false when the file ends before.
     fn read_at(&self, bytes: &mut [u8], position: Position) -> Result<bool, JournalError> {
         match self.file.read_exact_at(bytes, offset(position)) {
             Ok(()) => Ok(true),

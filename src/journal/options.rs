@@ -7,15 +7,15 @@ use crate::disk::{Disk, RealDisk};
 /// The settings of a [`super::SledJournal`].
 #[derive(Clone)]
 pub struct Options {
-    /// A segment that has reached so many bytes is sealed; 64 MiB unless told.
+    /// A segment that has reached this many bytes is sealed; 64 MiB by default.
     pub segment_bytes: u64,
-    /// Bytes of database pages kept in memory; 64 MiB unless told.
+    /// Bytes of database pages kept in memory; 64 MiB by default.
     pub cache_bytes: u64,
-    /// Most appends waiting; 4,096 unless told. Past it an append is [`super::Outcome::Busy`].
+    /// Most appends waiting; 4,096 by default. Past it an append is [`super::Outcome::Busy`].
     pub queue_max: usize,
-    /// Most bytes waiting, about; 64 MiB unless told. Past it an append is [`super::Outcome::Busy`].
+    /// Most bytes waiting, about; 64 MiB by default. Past it an append is [`super::Outcome::Busy`].
     pub queue_bytes_max: usize,
-    /// What the log is written to.
+    /// The disk to write to, which tests can replace.
     pub disk: Arc<dyn Disk>,
 }
 

@@ -1,7 +1,7 @@
 //! Reading a journal back from its directory alone, while a server runs or is stopped.
 //!
 //! Takes no lock and opens no database. What a running server has written but not yet synced may be seen, so this is
-//! for looking, exporting and time travel, not for answering.
+//! for reading, exporting and time travel, not for answering.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,14 +41,14 @@ pub struct Replay {
 /// How often a directory is read again because something in it was erased meanwhile.
 const WALKS_MAX: usize = 3;
 
-/// An entry as it stands in the log.
+/// An entry with its hash, and its bytes in the log.
 #[derive(Debug)]
 pub struct Written {
     /// The entry that was written.
     pub entry: Entry,
     /// Hash of the entry, which the next one names.
     pub hash: Hash,
-    /// Its line and the payload behind it; empty unless [`Replay::written`] is asked.
+    /// Its line and the payload after it; empty unless [`Replay::written`] is asked.
     pub bytes: Vec<u8>,
 }
 
@@ -75,7 +75,7 @@ pub fn replay(dir: &Path) -> Result<Replay, JournalError> {
 }
 
 impl Replay {
-    /// Leaves out what lies before a position; its segments are not read.
+    /// Skips what is before a position; its segments are not read.
     #[must_use]
     pub fn from(mut self, position: Position) -> Self {
         self.from = position.max(1);
@@ -103,15 +103,15 @@ impl Replay {
         self
     }
 
-    /// Holds what is erased against the events that ordered it. What does not fit is an error behind the last entry. The
-    /// orders stand behind what they erased, so this is for reading up to the journal's end.
+    /// Checks what is erased against the events that ordered it. A contradiction is an error after the last entry. The
+    /// orders come after what they erased, so this is for reading up to the journal's end.
     #[must_use]
     pub fn judged(mut self) -> Self {
         self.erasures = Some(Erasures::from(self.from));
         self
     }
 
-    /// The same entries with their bytes.
+    /// The same entries, with their bytes in the log.
     pub fn written(mut self) -> impl Iterator<Item = Result<Written, JournalError>> {
         self.keeps_bytes = true;
         std::iter::from_fn(move || self.next_written())
@@ -221,7 +221,7 @@ impl Replay {
         Ok(true)
     }
 
-    /// The segment behind one that has ended; `None` at the journal's end.
+    /// The segment after one that has ended; `None` at the journal's end.
     fn next_segment(&mut self, ended: &Segment) -> Result<Option<Scanner>, JournalError> {
         let behind = |listed: &[Listed]| {
             let at = listed.partition_point(|listed| listed.first <= ended.first);
@@ -298,7 +298,7 @@ pub fn judge(dir: &Path, from: Position) -> Result<(), JournalError> {
 /// Whether no process has the journal open, so that its database may be read.
 ///
 /// # Errors
-/// When the directory cannot be read.
+/// [`JournalError`] when the directory cannot be read.
 pub fn is_stopped(dir: &Path) -> Result<bool, JournalError> {
     super::lock::is_stopped(dir)
 }
@@ -306,7 +306,7 @@ pub fn is_stopped(dir: &Path) -> Result<bool, JournalError> {
 /// The first position of the newest segment; 1 for an empty journal.
 ///
 /// # Errors
-/// When the directory cannot be read.
+/// [`JournalError`] when the directory cannot be read.
 pub fn last_segment(dir: &Path) -> Result<Position, JournalError> {
     Ok(list(dir)?.last().map_or(1, |listed| listed.first))
 }
@@ -316,7 +316,7 @@ pub fn last_segment(dir: &Path) -> Result<Position, JournalError> {
 /// # Errors
 /// As the iterator's.
 pub fn head(dir: &Path) -> Result<Head, JournalError> {
-    // The newest segment may have no entry yet, so the one ahead of it is read too.
+    // The newest segment may have no entry yet, so the one before it is read too.
     let mut entries = replay(dir)?.from(last_segment(dir)?.saturating_sub(1));
     for entry in entries.by_ref() {
         entry?;

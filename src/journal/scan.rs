@@ -1,4 +1,4 @@
-//! Walking a segment entry by entry, and telling an unfinished end from a wrong byte.
+//! Reads a segment entry by entry, and distinguishes an unfinished end from a wrong byte.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use super::segment::{Fault, Location, Segment};
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Most bytes of a payload the scanner takes from an entry's word.
 const PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// What every entry begins with.
+/// The first bytes of every entry, with the line feed before it.
 const ENTRY_START: &[u8] = b"\n{\"header\":{\"position\":";
-/// What every group but a segment's first begins with.
+/// The first bytes of every group but a segment's first, with the line feed before it.
 const GROUP_START: &[u8] = b"\n{\"group\":";
 /// Longest line that marks a group.
 const MARK_BYTES_MAX: usize = 40;
@@ -32,7 +32,7 @@ pub(crate) struct Scanner {
     bytes_read: u64,
 }
 
-/// What stands at the scanner's place.
+/// What was read at the scanner's offset.
 #[expect(
     clippy::large_enum_variant,
     reason = "nearly every step finds an entry, and boxing it would cost an allocation each"
@@ -44,7 +44,7 @@ pub(crate) enum Step<'a> {
     End,
     /// The beginning of an entry, and then the end.
     Unfinished { offset: u64 },
-    /// Something else. When the line itself is right and only its payload is wrong, `after` lies behind both.
+    /// Something else. When the line itself is right and only its payload is wrong, `after` is the offset after both.
     Wrong {
         offset: u64,
         what: String,
@@ -58,11 +58,11 @@ pub(crate) struct Found<'a> {
     pub(crate) offset: u64,
     /// Bytes of its line with the line feed.
     pub(crate) line_bytes: u32,
-    /// Whether a mark stands ahead of it: everything above was durable when this was written.
+    /// Whether a mark precedes it: everything above was durable when this was written.
     pub(crate) first_of_group: bool,
     pub(crate) line: Line<'a>,
     pub(crate) payload: Option<&'a [u8]>,
-    /// All of its bytes as they were written: the line, and what stands behind it.
+    /// All of its bytes as they were written: the line, and the payload or filler after it.
     pub(crate) written: &'a [u8],
 }
 
@@ -72,7 +72,7 @@ struct Mark {
     bytes: usize,
 }
 
-/// How far what stands here reaches; whether it is right is not known yet.
+/// How many bytes belong to the item at the offset; whether it is right is not known yet.
 enum Extent {
     End,
     Unfinished,
@@ -97,14 +97,14 @@ impl Scanner {
         self.start + self.at as u64
     }
 
-    /// Goes on at another offset.
+    /// Continues at another offset.
     pub(crate) fn seek(&mut self, offset: u64) {
         self.buffer.clear();
         self.start = offset;
         self.at = 0;
     }
 
-    /// Reads no more at a time than lies between two entries that are both to be read.
+    /// Reads at a time no more than what is between two entries that are both to be read.
     pub(crate) fn expect_bytes(&mut self, first: Location, last: Location) {
         if first.segment == last.segment {
             let end = last.offset + u64::from(last.line_bytes);
@@ -118,7 +118,7 @@ impl Scanner {
         &self.segment
     }
 
-    /// Reads the next entry and moves behind it; at anything else it stays.
+    /// Reads the next entry and moves past it; at anything else it stays.
     pub(crate) fn step(&mut self) -> Result<Step<'_>, Fault> {
         if self.at > CHUNK_BYTES {
             self.buffer.drain(..self.at);
@@ -140,7 +140,7 @@ impl Scanner {
         let bytes = &self.buffer[self.at + skip..self.at + total];
         let (parsed, payload) = match read_whole(bytes, line) {
             Ok(read) => read,
-            // A line that is right tells where its payload ends.
+            // A line that is right gives the end of its payload.
             Err((what, line_is_right)) => {
                 let reach = if line_is_right { total } else { 1 };
                 return Ok(wrong(offset, what, reach));
@@ -164,7 +164,7 @@ impl Scanner {
         }))
     }
 
-    /// The group's mark, when one stands here.
+    /// The group's mark, when there is one at the offset.
     fn mark(&mut self) -> Result<Result<Option<Mark>, String>, Fault> {
         self.fill(MARK_BYTES_MAX)?;
         let rest = self.rest();
@@ -172,7 +172,7 @@ impl Scanner {
             return Ok(Ok(None));
         };
         let Some(end) = find_byte(&number[..number.len().min(MARK_BYTES_MAX)]) else {
-            // At the end it is unfinished, which the line that is missing tells.
+            // At the end it is unfinished, which the missing line shows.
             let unfinished = number.len() < MARK_BYTES_MAX - GROUP_START.len();
             return Ok(if unfinished {
                 Ok(None)
@@ -259,7 +259,7 @@ impl Scanner {
         &self.buffer[self.at..]
     }
 
-    /// Makes sure that so many bytes are in the buffer; false when the segment ends before.
+    /// Reads until `wanted` bytes are in the buffer; false when the segment ends before.
     fn fill(&mut self, wanted: usize) -> Result<bool, Fault> {
         while self.rest().len() < wanted {
             let before = self.buffer.len();
@@ -275,7 +275,7 @@ impl Scanner {
         Ok(true)
     }
 
-    /// Looks from an offset on for an entry past a position that agrees with itself, and moves there.
+    /// Searches from an offset on for a consistent entry past a position, and moves there.
     /// With `group` only the first of a group counts.
     pub(crate) fn find_entry(
         &mut self,
@@ -321,7 +321,7 @@ fn wrong<'a>(offset: u64, what: String, reach: usize) -> Step<'a> {
 
 type Whole<'a> = (Line<'a>, Option<&'a [u8]>);
 
-/// Reads a line and the payload behind it; an error tells whether at least the line is right.
+/// Reads a line and the payload after it; an error says whether at least the line is right.
 fn read_whole(bytes: &[u8], line: usize) -> Result<Whole<'_>, (String, bool)> {
     let (head, tail) = bytes.split_at(line);
     let parsed = Line::parse(&head[..line - 1]).map_err(|what| (what, false))?;
@@ -380,7 +380,7 @@ fn find_bytes(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// Looks for an entry where there is none, in a segment of these bytes. Returns how many bytes were read.
+    /// Searches for an entry where there is none, in a segment of these bytes. Returns how many bytes were read.
     fn looked_through(bytes: &[u8]) -> u64 {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("00000000000000000001.jsonl");

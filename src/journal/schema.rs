@@ -32,13 +32,13 @@ pub const UPCASTERS: &[Upcaster] = &[
         from: 1,
         lift: |data| data,
     },
-    // Version 1 does not tell which entries are erased, and an absent `erases` says so.
+    // Version 1 does not list which entries are erased; an absent `erases` means that.
     Upcaster {
         kind: "vacuum.started",
         from: 1,
         lift: |data| data,
     },
-    // Version 2 tells the SHA-256 too, which nobody knew at version 1.
+    // Version 2 has the SHA-256 too, which is unknown for version 1.
     Upcaster {
         kind: "record.upload_completed",
         from: 1,
@@ -56,7 +56,7 @@ pub const UPCASTERS: &[Upcaster] = &[
         from: 1,
         lift: |data| data,
     },
-    // Version 2 may name the address; nobody knows those of version 1.
+    // Version 2 may name the address; it is unknown for version 1.
     Upcaster {
         kind: "secret.mismatched",
         from: 1,

@@ -1,4 +1,4 @@
-//! Sealing and erasing, one segment at a time in the background: full segments are gzipped, and the plain file goes when
+//! Sealing and erasing, one segment at a time in the background: full segments are gzipped, and the plain file is removed when
 //! the gzip is durable.
 
 use parking_lot::Mutex;
@@ -25,11 +25,11 @@ pub(crate) struct Sealer {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the thread is asked to do.
+/// A job for the thread.
 pub(crate) enum Job {
     /// Seal a full segment.
     Seal(Position),
-    /// Erase what an order covers in a segment, and tell which positions the order has erased in it.
+    /// Erases what an order covers in a segment, and reports which positions the order has erased in it.
     Erase(
         Position,
         Arc<EraseOrder>,
@@ -79,12 +79,12 @@ impl Sealer {
         }
     }
 
-    /// The way to the thread. It ends only once every such way is gone.
+    /// The sender of the thread's queue. The thread ends only once every such sender is dropped.
     pub(crate) fn queue(&self) -> Option<Sender<Job>> {
         self.queue.clone()
     }
 
-    /// Where the last failure to seal is told; the segment stays plain and readable.
+    /// Where the last failure to seal is stored; the segment stays plain and readable.
     pub(crate) fn trouble(&self) -> Arc<Mutex<Option<String>>> {
         Arc::clone(&self.trouble)
     }

@@ -156,7 +156,7 @@ impl Segment {
         Err((name, Fault::Failed(error)))
     }
 
-    /// Opens a file by its own path; its name tells its kind, whatever stands behind that.
+    /// Opens a file by its own path; its name gives its kind, whatever its content is.
     pub(crate) fn at(path: &Path) -> Result<Self, JournalError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let (first, sealed) = (
@@ -326,7 +326,7 @@ impl Segments {
 
     /// The segment that begins with a position.
     pub(crate) fn get(&self, first: Position) -> Result<Arc<Segment>, JournalError> {
-        // Held while opening, so that a file the sealer is about to remove cannot come in behind its back.
+        // Held while opening, so that a file that the sealer is about to remove is not cached after its removal.
         let mut open = self.open();
         if let Some(segment) = open.get(&first) {
             return Ok(Arc::clone(segment));
@@ -341,7 +341,7 @@ impl Segments {
         Ok(segment)
     }
 
-    /// Lets a segment be opened anew, because its file was replaced.
+    /// Closes a cached segment, so that it is opened again after its file was replaced.
     pub(crate) fn forget(&self, first: Position) {
         self.open().remove(&first);
     }

@@ -1,4 +1,4 @@
-//! The journal of one machine: the log, the database beside it and the writing thread, put together.
+//! The journal of one machine: the log, its database and the writer thread.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::fs::{self, File};
@@ -44,10 +44,10 @@ pub struct SledJournal {
     shared: Arc<Shared>,
     queue: Queue,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// The way to the thread that seals and erases; gone once the journal is closed.
+    /// The queue of the thread that seals and erases; `None` once the journal is closed.
     jobs: Mutex<Option<Sender<Job>>>,
     seal_trouble: Arc<Mutex<Option<String>>>,
-    /// Set by a failed read of the database: the journal is then left so that the next open looks at all of it.
+    /// Set by a failed read of the database: the journal is then closed so that the next open reads all of it.
     doubt: AtomicBool,
     /// Held as long as the journal is.
     _lock: File,
@@ -55,8 +55,8 @@ pub struct SledJournal {
 
 impl SledJournal {
     /// Opens the journal of a directory, or makes an empty one. Returns it with notices for the operator: what a
-    /// crash left behind, and what was done about it. `progress` is told positions done and in all while the
-    /// database is made again.
+    /// crash left, and what was done about it. `progress` is called with positions done and in all while the
+    /// database is rebuilt.
     ///
     /// # Errors
     /// [`JournalError::Damaged`] when the last segment is not what was written, or ends before the journal did;
@@ -71,8 +71,8 @@ impl SledJournal {
         Self::open_in((dir, dir), options, clock, None, progress)
     }
 
-    /// Opens a journal whose disk has no room for reading alone: it takes no writes, for a reason that operators are told, and
-    /// leaves its directory as it is. Its database lies in another directory, which may have a copy of it.
+    /// Opens a journal whose disk has no room for reading alone: it takes no writes, for a reason that is reported to operators,
+    /// and leaves its directory unchanged. Its database is in another directory, which may have a copy of it.
     ///
     /// # Errors
     /// As [`SledJournal::open`].
@@ -142,20 +142,20 @@ impl SledJournal {
     }
 
     /// Answers everything handed over so far, then stops taking writes and leaves the directory as closed in order.
-    /// Reads go on. Twice is once. A journal that had become read-only, or whose database failed a read, is left as if
+    /// Reads still work. Twice is once. A journal that had become read-only, or whose database failed a read, is left as if
     /// the process had been killed.
     ///
     /// # Errors
-    /// The disk's or the database's; the next open then goes by the log alone.
+    /// [`JournalError`] when the disk or the database fails; the next open then goes by the log alone.
     pub fn close(&self) -> Result<(), JournalError> {
         let mut thread = self.thread.lock();
         let Some(handle) = thread.take() else {
             return Ok(());
         };
-        // An erasing that is on its way ends with the thread.
+        // An erasure in progress ends with the thread.
         drop(self.jobs().take());
         let end = self.queue.close();
-        // A panic there is already told by the journal's health.
+        // A panic there is already reported by the journal's health.
         let _ = handle.join();
         let Some(end) = end else {
             return Ok(());
@@ -192,7 +192,7 @@ impl SledJournal {
         );
     }
 
-    /// What is counted of it.
+    /// The counters of the journal.
     pub fn meters(&self) -> &Arc<JournalMeters> {
         self.shared.meters()
     }
@@ -238,7 +238,7 @@ impl SledJournal {
         })
     }
 
-    /// The payload behind an entry's line, as the log has it, checked against what the entry says of it.
+    /// The payload after an entry's line in the log, checked against what the entry records of it.
     fn payload_in_log(
         &self,
         position: Position,
@@ -246,7 +246,7 @@ impl SledJournal {
     ) -> Result<Option<Bytes>, JournalError> {
         self.at(position, known, |line, segment| {
             let Some(digest) = line.payload() else {
-                // A vacuum came between the two looks.
+                // A vacuum erased it between the two reads.
                 return Ok(None);
             };
             let size = usize::try_from(digest.size).unwrap_or(usize::MAX);
@@ -338,7 +338,7 @@ impl Parts<'_> {
 
 impl Drop for SledJournal {
     fn drop(&mut self) {
-        // An error leaves the marker as it is, and the next open goes by the log.
+        // After an error the marker is unchanged, and the next open goes by the log.
         let _ = self.close();
     }
 }
@@ -467,7 +467,7 @@ impl Journal for SledJournal {
             progress(done, total);
             let (answer, answered) = crossbeam_channel::bounded(1);
             let jobs = self.jobs().clone().ok_or_else(|| self.closed())?;
-            // A thread that is gone drops the job, and the answer with it.
+            // A thread that has ended drops the job, and the answer with it.
             let _ = jobs.send(Job::Erase(listed.first, Arc::clone(&order), answer));
             drop(jobs);
             let positions = answered.recv().map_err(|_| self.closed())??;

@@ -18,7 +18,7 @@ pub const FORMAT_VERSION: u32 = 1;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// What the marker says.
+/// The content of the marker file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Format version of the journal's directory.
@@ -39,7 +39,7 @@ pub struct State {
     elsewhere: bool,
 }
 
-/// Where a journal that was closed in order ended.
+/// The end of a journal that was closed in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateHead {
     /// Position of the last entry.
@@ -105,7 +105,7 @@ impl State {
     }
 }
 
-/// Names a directory of this machine; `None` when it cannot be looked at.
+/// Names a directory of this machine; `None` when it cannot be read.
 fn name_of(dir: &Path) -> Option<String> {
     let found = fs::metadata(dir).ok()?;
     Some(format!("{}:{}", found.dev(), found.ino()))
@@ -147,7 +147,7 @@ pub fn read(dir: &Path) -> Result<Option<State>, JournalError> {
 /// Writes a directory's marker; durable on return.
 ///
 /// # Errors
-/// The disk's.
+/// [`JournalError`] with the I/O error.
 pub fn write(disk: &dyn Disk, dir: &Path, state: &State) -> Result<(), JournalError> {
     let (path, temporary) = (dir.join(FILE), dir.join(format!("{FILE}.tmp")));
     let mut text = serde_json::to_vec(state).map_err(|error| JournalError::Damaged {

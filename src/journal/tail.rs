@@ -19,7 +19,7 @@ pub(crate) enum LastShutdown {
     Closed,
     /// The process ended; what it wrote is complete up to some byte.
     Killed,
-    /// The machine may have gone down; of what was not synced any part may be there.
+    /// The machine may have lost power; of what was not synced any part may be there.
     PowerCut,
 }
 
@@ -81,7 +81,7 @@ pub(super) fn read_tail(
     let last = chain.next.saturating_sub(1);
     let torn = match (left, &what) {
         (LastShutdown::Closed, _) => false,
-        // Nothing stands behind it: it reaches past the end.
+        // Nothing follows it: it extends past the end.
         (LastShutdown::PowerCut | LastShutdown::Killed, None) => true,
         // A killed process leaves a beginning of what it wrote, and no wrong byte.
         (LastShutdown::Killed, Some(_)) => false,

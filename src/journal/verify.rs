@@ -37,12 +37,12 @@ const WALKS_MAX: usize = 3;
 
 /// Checks every segment of a directory: lines, dense positions, the chain, digests of bodies and payloads, dense stream
 /// versions, and that what is erased was ordered. With `database`, which needs a stopped server, also that the database
-/// says the same, entry by entry. `progress` is told entries so far, and 0 while the number of all is not known.
+/// says the same, entry by entry. `progress` is called with the entries so far, and 0 while the number of all is not known.
 ///
 /// Memory grows with the number of streams, and with that of runs of erased entries.
 ///
 /// # Errors
-/// What keeps it from looking: the disk, or a newer format or event. Damage is in the report.
+/// [`JournalError`] when it cannot be read, or is of a newer format. Damage is in the report.
 pub fn verify(
     dir: &Path,
     database: bool,
@@ -63,7 +63,7 @@ pub fn verify(
 pub fn verify_by(dir: &Path, mut check: Check<'_>) -> Result<Report, JournalError> {
     for _ in 1..WALKS_MAX {
         let (report, misled) = walk_directory(dir, &mut check)?;
-        // An order that came, or was completed, while the walk was on its way explains what it found.
+        // An order that came, or was completed, during the walk explains what it found.
         if !misled || replay::head(dir)?.position == report.head.position {
             return Ok(report);
         }
@@ -75,7 +75,7 @@ pub fn verify_by(dir: &Path, mut check: Check<'_>) -> Result<Report, JournalErro
 fn walk_directory(dir: &Path, check: &mut Check<'_>) -> Result<(Report, bool), JournalError> {
     let state = state::read(dir)?;
     let mut walk = Walk::new(1, check.expected, check.progress);
-    // Dropped behind the database that lies in it.
+    // Dropped after the database that is in it.
     let copied;
     if check.database {
         copied = DatabaseCopy::of(dir);
@@ -112,7 +112,7 @@ fn walk_directory(dir: &Path, check: &mut Check<'_>) -> Result<(Report, bool), J
 }
 
 /// Checks a file that was exported in the format that verifies by itself ([`super::exported`]), as a directory is
-/// checked. Of one that does not begin with position 1 what lies ahead is taken as it is named.
+/// checked. Of one that does not begin with position 1 the previous hash is taken as it is named.
 ///
 /// # Errors
 /// As [`verify`], and when it is no such file.
@@ -168,7 +168,7 @@ struct Walk<'a> {
     gaps: bool,
     database: Option<Database>,
     erasures: Erasures,
-    /// Streams of which the first entry that stands is not the first: their names, its version and position.
+    /// Streams whose first stored entry is not their first version: their names, its version and position.
     begins_late: Vec<(StreamId, Version, Position)>,
     /// Hashes that positions are expected to have.
     expected: BTreeMap<Position, Vec<&'a str>>,
@@ -237,7 +237,7 @@ impl<'a> Walk<'a> {
             } else if position > end {
                 format!("the journal ends at position {end}")
             } else {
-                // Damage lies around it.
+                // There is damage around it.
                 "no entry was read there".to_owned()
             };
             for hash in hashes {
@@ -282,14 +282,14 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Goes on behind a gap, where the hash ahead is not known.
+    /// Continues after a gap, where the previous hash is not known.
     fn lose_chain(&mut self, next: Position) {
         self.gaps = true;
         self.chain = Chain::at(next);
         self.chain.prev = None;
     }
 
-    /// Reads a segment; `next` is the first position of the one behind it.
+    /// Reads a segment; `next` is the first position of the next one.
     fn segment(
         &mut self,
         dir: &Path,
@@ -389,7 +389,7 @@ impl<'a> Walk<'a> {
         found: &Found<'_>,
     ) -> Result<(), JournalError> {
         if self.chain.prev.is_none() {
-            // Behind a gap the position is taken as it comes.
+            // After a gap any position is accepted.
             self.chain.next = self.chain.next.max(found.line.header.position);
         }
         if let Err(what) = self.chain.follow(found) {
@@ -414,11 +414,11 @@ impl<'a> Walk<'a> {
                 let tip = (body.version, position);
                 let last = self.versions.insert(body.stream.clone(), tip);
                 let (before, place) = last.unwrap_or_default();
-                // Behind a gap it is not known.
+                // After a gap it is not known.
                 ahead = (body.version == before + 1).then_some(place);
                 match body.version.cmp(&(before + 1)) {
                     Ordering::Equal => {}
-                    // Of a stream that is erased nothing stays, so that what stands is dense.
+                    // Nothing of an erased stream's beginning stays, so that what is stored is dense.
                     Ordering::Greater if last.is_none() && !self.gaps => {
                         let late = (body.stream.clone(), body.version, position);
                         self.begins_late.push(late);
@@ -480,7 +480,7 @@ impl<'a> Walk<'a> {
         });
     }
 
-    /// Checks that the database has the same of an entry, also of which entry is ahead of it in its stream.
+    /// Checks that the database has the same of an entry, also of which entry precedes it in its stream.
     fn compare(
         &mut self,
         file: &str,

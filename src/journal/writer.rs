@@ -104,7 +104,7 @@ impl Queue {
         pending
     }
 
-    /// Begins a new segment behind everything handed over so far. Returns its first position; `None` when the journal
+    /// Begins a new segment after everything handed over so far. Returns its first position; `None` when the journal
     /// takes no writes.
     pub(crate) fn roll(&self) -> Option<Position> {
         let (rolled, done) = crossbeam_channel::bounded(1);
@@ -116,7 +116,7 @@ impl Queue {
     pub(crate) fn forget_tips(&self) {
         let (forgotten, done) = crossbeam_channel::bounded(1);
         if self.sender.send(Message::ForgetTips(forgotten)).is_ok() {
-            // A thread that is gone has nothing to forget.
+            // A thread that has ended has no tips to remove.
             let _ = done.recv();
         }
     }
@@ -145,7 +145,7 @@ pub(crate) struct Writer<I> {
     applier: Applier<I>,
     buffer: Vec<u8>,
     waiting: FairQueue<Queued>,
-    /// What came behind everything that waits.
+    /// What is to be done after everything that waits.
     behind: Option<Next>,
     /// How long the last write and its sync took, in nanoseconds.
     sync_ns: u64,
@@ -223,7 +223,7 @@ impl<I: Index> Writer<I> {
         }
     }
 
-    /// Waits for something to do and takes what makes up a group, as much of each owner as of any other; what comes behind
+    /// Waits for something to do and takes what makes up a group, as much of each owner as of any other; what was ordered after
     /// all appends so far is only returned once those are done.
     fn gather(
         &mut self,
@@ -287,7 +287,7 @@ impl<I: Index> Writer<I> {
         }
     }
 
-    /// Writes a group and has it applied and answered; whatever goes wrong, every caller is answered.
+    /// Writes a group and has it applied and answered; whatever fails, every caller is answered.
     fn carry_out(
         &mut self,
         appends: &mut Vec<Append>,
@@ -351,7 +351,7 @@ impl<I: Index> Writer<I> {
         Ok((entries, group.outcomes))
     }
 
-    /// Decides one append against everything ahead of it, its own group included.
+    /// Decides one append against everything before it, its own group included.
     fn take(
         &mut self,
         append: Append,

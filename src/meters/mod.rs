@@ -1,6 +1,6 @@
 //! The metric families of `/metrics`, on the `prometheus` crate's atomics.
 //!
-//! Whatever counts keeps its own counter and never looks it up by name. Values that exist elsewhere are read at each scrape.
+//! Each counter is kept by the code that counts, never found by name. Values that exist elsewhere are read at each scrape.
 
 pub mod machine;
 

@@ -41,7 +41,7 @@ pub(super) fn before_in_journal(
 /// A record as of a version of its stream.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn record_at(
     journal: &dyn Journal,
     key: &RecordKey,
@@ -53,7 +53,7 @@ pub fn record_at(
 /// A record after the last entry of its stream that counts, reading no further than the first that does not.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn record_when(
     journal: &dyn Journal,
     key: &RecordKey,
@@ -70,10 +70,10 @@ pub fn record_when(
     Ok(last)
 }
 
-/// Folds a record's stream from its beginning and shows each entry with the record it led to, until told to stop.
+/// Folds a record's stream from its beginning; calls `visit` with each entry and its record, until that returns false.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when the journal cannot be read.
 pub fn fold_record(
     journal: &dyn Journal,
     key: &RecordKey,
@@ -85,7 +85,7 @@ pub fn fold_record(
 /// The record as the entries of its stream up to a position made it.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub(super) fn record_until(
     journal: &dyn Journal,
     key: &RecordKey,
@@ -133,7 +133,7 @@ fn fold_entries(
 /// if they had never been.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn state_at<A: Aggregate<Event: EventFamily>>(
     journal: &dyn Journal,
     (stream, version): (&StreamId, Version),
@@ -171,7 +171,7 @@ fn state_while<A: Aggregate<Event: EventFamily>>(
 /// The legal holds on an org as of a time, from its stream.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn holds_when(
     journal: &dyn Journal,
     org: &OrgCode,

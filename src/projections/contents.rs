@@ -1,8 +1,8 @@
-//! Content beside the current: what has ended and is still kept, whose object each is, and uploads on their way.
+//! Content other than the current one: what has ended and is still kept, the record of each object, and pending uploads.
 //!
 //! Three kinds of rows, by their second byte. `e`: content that ended, in its container by how long it is kept and by time;
-//! gone once the journal let it go. `o`: the record that an object was promised to, from the promise until the object is let go; whether
-//! something was ever uploaded it cannot tell. `p`: uploads that are waited for, over all orgs, oldest promise first.
+//! removed once the journal removed it. `o`: the record that an object was promised to, from the promise until the object is
+//! removed, whether or not anything was uploaded. `p`: uploads that are waited for, over all orgs, oldest promise first.
 //! It holds the bytes promised. Inline content that is current has no row here, so creating it costs none.
 
 use serde::{Deserialize, Serialize};
@@ -23,12 +23,12 @@ const ENDED: u8 = b'e';
 const OWNER: u8 = b'o';
 const PENDING: u8 = b'p';
 const UUID_BYTES: usize = 16;
-/// Where the record's id begins behind the base of ended content: a class and a time are ahead of it.
+/// Where the record's id begins after the base of ended content: a class and a time precede it.
 const RECORD_AT: usize = 9;
 /// Where the stream's name begins in the key of an upload that is waited for.
 const NAME_AT: usize = 10;
 
-/// Keeps what is to be known of content beside the current.
+/// The projection of content other than a record's current one.
 pub struct Contents;
 
 /// Content that ended and is still kept.
@@ -40,7 +40,7 @@ pub struct Kept {
     pub ended: Ended,
 }
 
-/// Whose an object is.
+/// The record that an object belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// Name of the container it is in.
@@ -62,7 +62,7 @@ pub struct Waiting {
     pub object_id: Uuid,
 }
 
-/// What a row of ended content holds beside its key.
+/// The value of a row of ended content.
 #[derive(Serialize, Deserialize)]
 struct EndedRow {
     /// The position of inline content; 0 for an object.
@@ -156,7 +156,7 @@ pub(super) fn container_of(stream: &StreamId) -> Option<(&str, &str)> {
 /// the sake of one record that is held, and it names others.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub(super) fn expired_uploads(store: &Store, body: &Body) -> Result<Vec<Uuid>, StoreError> {
     let mut objects = Vec::new();
     let Some((org, container)) = container_of(&body.stream) else {
@@ -227,7 +227,7 @@ fn apply_record(change: &RecordChange<'_>, writes: &mut Vec<Write>) {
     }
 }
 
-/// Whether a row tells of an upload that is waited for, or of content that ended; `None` for one that tells of no bytes.
+/// Whether a row is of an upload that is waited for, or of content that ended; `None` for one without bytes.
 pub(super) fn is_promise(key: &[u8]) -> Option<bool> {
     match key {
         [PREFIX, PENDING, ..] => Some(true),
@@ -236,7 +236,7 @@ pub(super) fn is_promise(key: &[u8]) -> Option<bool> {
     }
 }
 
-/// The bytes that such a row tells of.
+/// The bytes that such a row counts.
 pub(super) fn bytes_of(key: &[u8], value: &[u8]) -> Option<u64> {
     if is_promise(key)? {
         postcard::from_bytes(value).ok()
@@ -247,16 +247,16 @@ pub(super) fn bytes_of(key: &[u8], value: &[u8]) -> Option<u64> {
     }
 }
 
-/// Bytes of content beside the current.
+/// Bytes of content other than the current one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Beside {
-    /// Of what ended and is kept.
+    /// Bytes of content that ended and is kept.
     pub ended: u64,
     /// Promised by uploads that are waited for.
     pub promised: u64,
 }
 
-/// The bytes of content that an org has beside the current, by their rows.
+/// The bytes of an org's content other than the current one, by their rows.
 pub(super) fn bytes_of_org(store: &Store, org: &str) -> Result<Beside, StoreError> {
     let mut beside = Beside::default();
     let ended = [&[PREFIX, ENDED], org.as_bytes(), &[0]].concat();
@@ -291,11 +291,11 @@ pub(super) fn ended_inline(before: &Record, after: &Record) -> impl Iterator<Ite
         })
 }
 
-/// The positions of all inline contents that ended and are still kept, from behind a place on. Looks at `limit` rows; the
-/// place to go on at is `None` at the end.
+/// The positions of all inline contents that ended and are still kept, after a place. Reads `limit` rows; the
+/// place to continue at is `None` at the end.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn ended_positions(
     store: &Store,
     after: Option<&[u8]>,
@@ -424,7 +424,7 @@ fn ended_key(
     key.push(0);
     key.extend_from_slice(&version.to_be_bytes());
     match place {
-        // Not where it lies: that is another place once its org has moved to another journal.
+        // Not its position: that is another one once its org has moved to another journal.
         ContentPlace::Inline(_) => key.push(b'i'),
         ContentPlace::Object(object_id) => {
             key.push(b'o');
@@ -455,7 +455,7 @@ fn pending_key(since: Timestamp, name: RecordName<'_>, object_id: Uuid) -> Vec<u
     key
 }
 
-/// Its order among a container's rows.
+/// The byte of a class in keys, which orders a container's rows.
 fn class_byte(class: Class) -> u8 {
     match class {
         Class::Leftover => b'l',
@@ -463,7 +463,7 @@ fn class_byte(class: Class) -> u8 {
     }
 }
 
-/// The record id within the part of a key behind its base, and what follows it.
+/// The record id within the part of a key after its base, and what follows it.
 fn split_ended(part: &[u8]) -> Option<(&str, &[u8])> {
     let rest = part.get(RECORD_AT..)?;
     let end = rest.iter().position(|byte| *byte == 0)?;
@@ -477,7 +477,7 @@ fn time_of(bytes: Option<&[u8]>) -> Option<Timestamp> {
 }
 
 /// A container's content that ended by its class's time and is still kept, a class at a time and in it oldest first, each
-/// with its place in this order. Begins behind a place; a bounded number is up to the caller.
+/// with its place in this order. Begins after a place; a bounded number is up to the caller.
 pub fn ended_by(
     store: &Store,
     (org, container): (&str, &str),
@@ -500,7 +500,7 @@ pub fn ended_by(
     left.into_iter().flatten().flatten()
 }
 
-/// The rows of one class, from behind a place on.
+/// The rows of one class, after a place.
 fn ended_of(
     store: &Store,
     (org, container): (&str, &str),
@@ -558,17 +558,17 @@ fn kept(place: &[u8], row: EndedRow) -> Option<Kept> {
 /// Whether content of a record that ended is still kept.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn is_kept(store: &Store, name: RecordName<'_>, ended: &Ended) -> Result<bool, StoreError> {
     let content = &ended.content;
     let key = ended_key(name, ended.by, ended.until, content.version, content.place);
     Ok(store.get(&key)?.is_some())
 }
 
-/// The record that an object was promised to, until the object is let go.
+/// The record that an object was promised to, until the object is removed.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn owner(store: &Store, org: &str, object_id: Uuid) -> Result<Option<Owner>, StoreError> {
     match store.get(&owner_key(org, object_id))? {
         Some(row) => Ok(Some(postcard::from_bytes(&row)?)),
@@ -579,7 +579,7 @@ pub fn owner(store: &Store, org: &str, object_id: Uuid) -> Result<Option<Owner>,
 /// Whether an upload of a record is still waited for.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn is_waited_for(
     store: &Store,
     name: RecordName<'_>,
@@ -592,7 +592,7 @@ pub fn is_waited_for(
 }
 
 /// Uploads that are waited for and were promised by a time, oldest first, over all orgs, each with its place in this
-/// order. Begins behind a place; a bounded number is up to the caller.
+/// order. Begins after a place; a bounded number is up to the caller.
 pub fn promised_by(
     store: &Store,
     behind: Option<&[u8]>,

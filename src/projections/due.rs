@@ -1,4 +1,4 @@
-//! When which record dooms itself, soonest first: of all orgs for the sweep, and of each org for who wants to see it.
+//! When which record dooms itself, soonest first: of all orgs for the sweep, and of each org for its lists.
 //!
 //! A row of the sweep is `t time stream`, and held records have none. A row of an org is `o org 0 facet 0 time container 0
 //! record_id`, once without a facet and once with the container's name, and held records have theirs. Values are empty.
@@ -12,7 +12,7 @@ const PREFIX: u8 = b'd';
 const SWEPT: &[u8] = b"dt";
 const OF_ORG: &[u8] = b"do";
 const TIME_BYTES: usize = 8;
-/// Rows a page may look at without showing them, before it ends early with a place to go on.
+/// Rows a page may read without showing them, before it ends early with a place to continue at.
 const SKIPPED_ROWS_MAX: usize = 1_024;
 
 /// Keeps the due times of living records.
@@ -104,7 +104,7 @@ fn split_place(place: &[u8]) -> Option<(Timestamp, &str, &str)> {
     Some((time_of(place)?, container, record_id))
 }
 
-/// The smallest key behind another.
+/// The smallest key after another.
 fn behind(key: &[u8]) -> Vec<u8> {
     [key, &[0]].concat()
 }
@@ -114,17 +114,17 @@ fn behind(key: &[u8]) -> Vec<u8> {
 pub struct Walk {
     /// Streams of records that are due and that nothing holds, soonest first.
     pub due: Vec<String>,
-    /// Everything ahead of this was seen; [`walk`] goes on from it.
+    /// Everything before this was seen; [`walk`] continues from it.
     pub seen: Option<Vec<u8>>,
-    /// It ended because of its limits.
+    /// Whether the walk ended because of its limits.
     pub more: bool,
 }
 
-/// Walks from a place on through what is due by a time, past what is under a legal hold or to be skipped, and looks at so many rows at
-/// most.
+/// Walks from a place on through what is due by a time, past what is under a legal hold or to be skipped, and reads at most
+/// `rows_max` rows.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn walk(
     store: &Store,
     from: Option<&[u8]>,
@@ -136,7 +136,7 @@ pub fn walk(
         seen: from.map(<[u8]>::to_vec),
         ..Walk::default()
     };
-    // Rows of one container often stand together.
+    // Rows of one container often follow each other.
     let mut last: Option<(String, bool)> = None;
     let rows = store.scan(SWEPT.to_vec(), from.unwrap_or(SWEPT));
     for (looked, row) in rows.enumerate() {
@@ -172,7 +172,7 @@ pub fn walk(
 /// The soonest due time from a place of a [`Walk`] on.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn next_due(store: &Store, from: Option<&[u8]>) -> Result<Option<Timestamp>, StoreError> {
     let mut rows = store.scan(SWEPT.to_vec(), from.unwrap_or(SWEPT));
     let first = rows.next().transpose()?;
@@ -182,7 +182,7 @@ pub fn next_due(store: &Store, from: Option<&[u8]>) -> Result<Option<Timestamp>,
 /// The streams of an org's records whose time has come, soonest first, at most `limit`; held ones among them.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn due_of_org(
     store: &Store,
     org: &str,
@@ -202,14 +202,14 @@ pub fn due_of_org(
     Ok(due)
 }
 
-/// Which due records a page shows.
+/// A filter of due records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueFilter {
     /// Org that the records belong to.
     pub org: OrgCode,
     /// Only records of this container.
     pub container: Option<ContainerName>,
-    /// Only due ahead of this time.
+    /// Only due before this time.
     pub before: Option<Timestamp>,
 }
 
@@ -220,7 +220,7 @@ pub struct DueItem {
     pub key: RecordKey,
     /// Time at which the record ends.
     pub doom_at: Timestamp,
-    /// What keeps it from that.
+    /// The hold that keeps it from being doomed.
     pub kept: Option<Kept>,
 }
 
@@ -237,7 +237,7 @@ impl DueFilter {
     /// Reads one page of at most `limit` records from a place on. What reads as doomed already is left out.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`StoreError`] when a read fails.
     pub fn page(
         &self,
         store: &Store,

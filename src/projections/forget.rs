@@ -1,4 +1,4 @@
-//! What a vacuum covers among the projections' rows: how many there are, and making everything anew without them.
+//! What a vacuum covers among the projections' rows: how many there are, and rewriting everything without them.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use crate::domain::hold::Level;
 use crate::domain::vacuum::Scope;
 use crate::domain::{ContainerName, OrgCode, StreamId};
 
-/// Rows looked at between two rests, some milliseconds' worth.
+/// Rows read between two rests, some milliseconds' worth.
 const ROWS_BETWEEN_RESTS: u64 = 1_024;
 
-/// What a vacuum erases: its scope, of an org less what is held. A vacuum of everything does not run beside holds, or was
-/// told to override them.
+/// What a vacuum erases: its scope, of an org less what is held. A vacuum of everything does not run while there are holds,
+/// unless an operator had it override them.
 ///
-/// Who asks has the scope closed to changes, so that the answers stay the same from the first step to the last, also
-/// when a restart lies between: what is held is never erased, and the holds themselves are held.
+/// The caller has the scope closed to changes, so that the answers stay the same from the first step to the last, also
+/// after a restart in between: what is held is never erased, and the holds themselves are held.
 pub struct Reach {
     store: Store,
     scope: Scope,
-    /// Rows and entries of one org stand together.
+    /// Holds of the last org: rows and entries of one org follow each other.
     last: Mutex<Option<(OrgCode, Arc<OrgHolds>)>>,
     failed: Mutex<Option<StoreError>>,
 }
@@ -60,14 +60,14 @@ impl Reach {
     /// Fails when [`Reach::covers_stream`] could not know something since it was asked last.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`StoreError`] when a read fails.
     pub fn check(&self) -> Result<(), StoreError> {
         let mut failed = self.failed.lock();
         failed.take().map_or(Ok(()), Err)
     }
 
-    /// What keeps a stream within the scope. An org, who belongs to it and its service accounts are kept with whatever
-    /// is held of it: nobody could reach that otherwise.
+    /// What keeps a stream within the scope. An org, its members and its service accounts are kept with whatever is held of
+    /// it: that could not be reached otherwise.
     fn kept(&self, stream: &str) -> Result<Option<Level>, StoreError> {
         let mut parts = stream.split('/');
         let (service, org, container) = (parts.next(), parts.next(), parts.next());
@@ -91,7 +91,7 @@ impl Reach {
                 Some(Level::Record)
             }
             Some(_) => None,
-            // A container's own history tells what was let go of its records.
+            // A container's own history lists what was removed of its records.
             None => match contents::container_of(&StreamId::named(stream)) {
                 Some((org, container))
                     if holds.records > 0
@@ -144,7 +144,7 @@ pub struct Count {
 /// Counts the rows that a vacuum reaches, and those that are held.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn count(reach: &Reach) -> Result<Count, StoreError> {
     let (mut count, mut seen, mut pace) = (Count::default(), 0, Pace::start());
     let (records, identities) = (records::Records, identity::Identities);
@@ -198,15 +198,15 @@ impl Covered {
     }
 }
 
-/// Makes the projections anew without what a vacuum reaches. `progress` is told rows done.
+/// Rewrites the projections without what a vacuum reaches. `progress` is called with the rows done.
 ///
 /// # Errors
-/// A failed read or write; no more than was to be is gone then.
+/// [`StoreError`] when a read or write fails; nothing but rows to be erased is gone then.
 pub fn forget(reach: &Reach, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
     let projections = all();
     let gone = |key: &[u8], value: &[u8]| {
         if let Some(org) = usage::org_of(key) {
-            // What is left is counted anew with the entry that tells of this step.
+            // What is left is counted again with the entry that records this step.
             return reach.scope.covers(org, None);
         }
         let mut projections = projections.iter();

@@ -1,4 +1,4 @@
-//! One generation of the projections after another: opened, built anew beside the one in use, and compared with it.
+//! Generations of the projections: opened, rebuilt next to the one in use, and compared with it.
 
 use std::path::Path;
 
@@ -30,11 +30,11 @@ pub fn manifest() -> String {
     names.join(" ")
 }
 
-/// Opens the projections of a directory and brings them up to the journal, building them anew when they were built
-/// with other versions or cannot be opened. What was done beyond that is said in the notices.
+/// Opens the projections of a directory and brings them up to the journal, rebuilding them when they were built
+/// with other versions or cannot be opened. What was done beyond that is in the notices.
 ///
 /// # Errors
-/// A failed read or write.
+/// [`StoreError`] when a read or write fails.
 pub fn open(
     directory: &Path,
     cache_bytes: u64,
@@ -93,11 +93,11 @@ fn caught_up(
     Ok(runner)
 }
 
-/// Builds the projections anew beside the ones in use, compares the two where they should be equal, and swaps them.
+/// Rebuilds the projections next to the ones in use, compares the two where they should be equal, and swaps them.
 /// The projections must not be open.
 ///
 /// # Errors
-/// A failed read or write; the ones in use stay as they were.
+/// [`StoreError`] when a read or write fails; the ones in use are unchanged then.
 pub fn rebuild(
     directory: &Path,
     cache_bytes: u64,
@@ -154,7 +154,7 @@ fn compare(
 /// Counts the rows that two generations do not have in common, among the projections with these prefixes.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn differing_rows(old: &Store, new: &Store, prefixes: &[u8]) -> Result<u64, StoreError> {
     let counts = |row: &Row| row.0.first().is_some_and(|first| prefixes.contains(first));
     let mut old = old

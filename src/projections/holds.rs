@@ -8,7 +8,7 @@ use crate::domain::record::Record;
 use crate::domain::{ContainerName, OrgCode, Timestamp};
 
 const PREFIX: u8 = b'h';
-/// Held records counted of one org; what is above is told as this many.
+/// Held records counted of one org; larger counts are reported as this one.
 pub const COUNTED_MAX: usize = 10_000;
 
 /// Keeps which records have a hold of their own.
@@ -54,7 +54,7 @@ fn key(name: RecordName<'_>) -> Vec<u8> {
 /// or its upload asks this first, within the admission that keeps others out or on a guard of the org's stream.
 ///
 /// # Errors
-/// A failed or unreadable row. Then nothing may be removed.
+/// [`StoreError`] when a row cannot be read or decoded. Then nothing may be removed.
 pub fn held(
     store: &Store,
     name: RecordName<'_>,
@@ -133,7 +133,7 @@ pub struct OrgHolds {
 }
 
 impl OrgHolds {
-    /// Nothing of the org is held.
+    /// Whether nothing of the org is held.
     pub fn is_empty(&self) -> bool {
         self.legal.is_empty() && self.records == 0
     }
@@ -156,7 +156,7 @@ pub fn of_org(store: &Store, org: &OrgCode) -> Result<OrgHolds, StoreError> {
     })
 }
 
-/// The orgs of which anything is held, by code, at most so many, and whether there are more.
+/// The orgs of which anything is held, by code, at most `limit`, and whether there are more.
 ///
 /// # Errors
 /// As [`held`].
@@ -171,7 +171,7 @@ pub fn by_org(
             break;
         };
         let org = key[1..].split(|byte| *byte == 0).next().unwrap_or_default();
-        // Behind all of this org: no code contains the byte 1.
+        // After all rows of this org: no code contains the byte 1.
         from = [&[PREFIX], org, &[1]].concat();
         let org = std::str::from_utf8(org).ok();
         codes.extend(org.and_then(|org| OrgCode::parse(org).ok()));

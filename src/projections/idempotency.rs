@@ -1,7 +1,7 @@
 //! First answers: which request caused which entry, so that the same request gets the same answer.
 //!
 //! A row's key is `org 0 container 0 scope`, so that old answers of one container can be found and forgotten. What is no
-//! record's or container's has neither an org nor a container there ([`ANYWHERE`]), and goes with its stream.
+//! record's or container's has neither an org nor a container there ([`ANYWHERE`]), and is removed with its stream.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub const ANYWHERE: (&str, &str) = ("", "");
 /// Keeps where the first answer of each idempotent request can be found.
 pub struct Answers;
 
-/// Where a first answer stands in the journal.
+/// Where the journal has a first answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstAnswer {
     /// SHA-256 in hex of the request's canonical JSON.
@@ -98,7 +98,7 @@ fn key((org, container): (&str, &str), scope: &str) -> Vec<u8> {
 /// The first answer of a scope within an org and a container, however old.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn find(
     store: &Store,
     place: (&str, &str),
@@ -110,7 +110,7 @@ pub fn find(
     }
 }
 
-/// The first answers of an org's container, in the order of their scopes, behind one of them; a bounded number is up to
+/// The first answers of an org's container, in the order of their scopes, after one of them; a bounded number is up to
 /// the caller.
 pub fn behind(
     store: &Store,

@@ -1,4 +1,4 @@
-//! Who is who: sessions, users, orgs and their members, service accounts and their keys.
+//! Sessions, users, orgs and their members, service accounts and their keys.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -34,14 +34,14 @@ pub(super) const PREFIX: u8 = b'u';
 /// Keeps what is needed to know a caller.
 pub struct Identities;
 
-/// What a row is about.
+/// The kind of thing that a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// An org by its code.
     Org,
     /// A membership by org and user.
     Member,
-    /// The same by user and org.
+    /// Memberships again, keyed by user and org.
     MemberOf,
     /// A user by id.
     User,
@@ -115,9 +115,9 @@ pub struct LiveKey {
     pub key_id: String,
     /// Whether it was revoked, or its account disabled.
     pub revoked: bool,
-    /// What it lets do.
+    /// The role, which says what it may do.
     pub role: KeyRole,
-    /// From when on it counts no longer.
+    /// The time from which it is not valid any more.
     pub expires_at: Option<Timestamp>,
     /// Networks it may be used from; from everywhere when there are none.
     pub allowed_addresses: Vec<String>,
@@ -220,7 +220,7 @@ where
     T: DeserializeOwned + Send + Sync + 'static,
 {
     thread_local! {
-        /// Every request looks up three: their keys share one piece of memory.
+        /// A buffer for keys: every request reads three, which share it.
         static KEY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     KEY.with_borrow_mut(|key| {
@@ -233,7 +233,7 @@ where
 /// The open session with a keyed hash (hex); it may be past its end.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn session(store: &Store, session_hash: &str) -> Result<Option<Arc<Session>>, StoreError> {
     find(store, Kind::Session, &[session_hash])
 }
@@ -257,7 +257,7 @@ pub fn known_key(store: &Store, key_hash: &str) -> Result<Option<LiveKey>, Store
 /// An org; at version 0 when there is none.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn org(store: &Store, org: &str) -> Result<Org, StoreError> {
     let found = find(store, Kind::Org, &[org])?;
     Ok(found.map(Arc::unwrap_or_clone).unwrap_or_default())
@@ -266,7 +266,7 @@ pub fn org(store: &Store, org: &str) -> Result<Org, StoreError> {
 /// An org's status; `None` when there is no such org.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn org_status(store: &Store, org: &str) -> Result<Option<OrgStatus>, StoreError> {
     let org: Option<Arc<Org>> = find(store, Kind::Org, &[org])?;
     Ok(org.and_then(|org| org.status))
@@ -275,7 +275,7 @@ pub fn org_status(store: &Store, org: &str) -> Result<Option<OrgStatus>, StoreEr
 /// The legal holds on an org and its containers. Read after the org itself, they are never older than its version.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn holds(store: &Store, org: &str) -> Result<LegalHolds, StoreError> {
     let found = find(store, Kind::Holds, &[org])?;
     Ok(found.map(Arc::unwrap_or_clone).unwrap_or_default())
@@ -284,7 +284,7 @@ pub fn holds(store: &Store, org: &str) -> Result<LegalHolds, StoreError> {
 /// The limits set for an org alone. Read after the org itself, they are never older than its version.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn own_limits(store: &Store, org: &str) -> Result<OwnLimits, StoreError> {
     let found = find(store, Kind::Limits, &[org])?;
     Ok(found.map(Arc::unwrap_or_clone).unwrap_or_default())
@@ -294,7 +294,7 @@ pub fn own_limits(store: &Store, org: &str) -> Result<OwnLimits, StoreError> {
 /// version.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn invitations(store: &Store, org: &str) -> Result<Invitations, StoreError> {
     let found = find(store, Kind::Invitations, &[org])?;
     Ok(found.map(Arc::unwrap_or_clone).unwrap_or_default())
@@ -303,7 +303,7 @@ pub fn invitations(store: &Store, org: &str) -> Result<Invitations, StoreError> 
 /// The invitation of a user to an org; it may be past its end.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn invited(store: &Store, user_id: &str, org: &str) -> Result<Option<Invitation>, StoreError> {
     Ok(find(store, Kind::Invited, &[user_id, org])?.map(Arc::unwrap_or_clone))
 }
@@ -326,7 +326,7 @@ pub(super) fn all_own_limits(
 /// How a user belongs to an org; `None` when not at all.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn member(store: &Store, org: &str, user_id: &str) -> Result<Option<MemberRole>, StoreError> {
     Ok(find(store, Kind::Member, &[org, user_id])?.map(|role| *role))
 }
@@ -352,10 +352,10 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Reads both rows whatever the first says, so that a non-member cannot tell by time which was missing.
+    /// Reads both rows whatever the first says, so that timing does not show a non-member which was missing.
     ///
     /// # Errors
-    /// A failed or unreadable row.
+    /// [`StoreError`] when a row cannot be read or decoded.
     pub fn read(store: &Store, org: &str, user_id: &str) -> Result<Self, StoreError> {
         let versions = [
             store.row_version(&key(Kind::Member, &[org, user_id])),
@@ -379,7 +379,7 @@ impl Standing {
 /// A user; at version 0 when there is none.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn user(store: &Store, user_id: &str) -> Result<User, StoreError> {
     let found = find(store, Kind::User, &[user_id])?.map(Arc::unwrap_or_clone);
     Ok(found.unwrap_or_else(|| User {
@@ -391,7 +391,7 @@ pub fn user(store: &Store, user_id: &str) -> Result<User, StoreError> {
 /// The id of the user with an e-mail address.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn user_by_email(store: &Store, email: &str) -> Result<Option<String>, StoreError> {
     Ok(find(store, Kind::Email, &[email])?.map(Arc::unwrap_or_clone))
 }
@@ -399,7 +399,7 @@ pub fn user_by_email(store: &Store, email: &str) -> Result<Option<String>, Store
 /// A service account; at version 0 when there is none.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn account(store: &Store, org: &str, account_id: &str) -> Result<Account, StoreError> {
     let found = find(store, Kind::Account, &[org, account_id])?.map(Arc::unwrap_or_clone);
     Ok(found.unwrap_or_else(|| Account {
@@ -408,20 +408,20 @@ pub fn account(store: &Store, org: &str, account_id: &str) -> Result<Account, St
     }))
 }
 
-/// The same by its name.
+/// A service account, found by its name.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn account_named(store: &Store, name: &AccountName) -> Result<Account, StoreError> {
     account(store, name.org.as_str(), &name.account_id)
 }
 
-/// What the rows of all service accounts begin with, ahead of the org.
+/// The prefix of the rows of all service accounts; the org follows it.
 pub(super) fn accounts_prefix() -> Vec<u8> {
     key(Kind::Account, &[])
 }
 
-/// What the rows of all memberships begin with, ahead of the org.
+/// The prefix of the rows of all memberships; the org follows it.
 pub(super) fn members_prefix() -> Vec<u8> {
     key(Kind::Member, &[])
 }

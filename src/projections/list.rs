@@ -15,7 +15,7 @@ use crate::domain::{CcCode, ContainerName, Event, OrgCode, RecordId, Tag, Timest
 
 pub(super) const LIST: u8 = b'l';
 pub(super) const TAGS: u8 = b't';
-/// Rows a page may look at without showing them, before it ends early with a token to go on.
+/// Rows a page may read without showing them, before it ends early with a token to continue with.
 const SKIPPED_ROWS_MAX: usize = 1_024;
 /// Records of an org past their due time and not yet swept that a page of doomed records takes into account, held ones
 /// among them.
@@ -90,7 +90,7 @@ fn stream_of_row(key: &[u8]) -> Option<String> {
     Some(format!("mrs/{org}/{container}/{record_id}"))
 }
 
-/// Entries that were scrubbed go.
+/// Removes entries that were scrubbed.
 fn apply_scrub(change: &Change<'_>, writes: &mut Vec<Write>) {
     let Some((org, container)) = container_of(&change.body.stream) else {
         return;
@@ -132,7 +132,7 @@ fn apply_facets(
     }
     let mut rows_after = Facets::new();
     facets_of(after, &mut rows_after);
-    // Those that come are written ahead of those that go: at every moment, and after a crash, a record that stays has one.
+    // Added rows are written before removed ones go: at every moment, and after a crash, a record that stays has one.
     let same_status = before.is_some_and(|before| before.status == after.status);
     for (prefix, facet) in &rows_after {
         if !(same_status && rows_before.contains(&(*prefix, facet.clone()))) {
@@ -166,7 +166,7 @@ fn status_byte(status: Status) -> u8 {
     }
 }
 
-/// The status of a row, by the byte that stands for it.
+/// The status that a byte of a row encodes.
 pub(super) fn status_of(byte: u8) -> Option<Status> {
     let all = [Status::Active, Status::PendingUpload, Status::Doomed];
     all.into_iter().find(|status| status_byte(*status) == byte)
@@ -198,7 +198,7 @@ fn place_in_order(container: &str, record_id: &str) -> Vec<u8> {
     place
 }
 
-/// Which records a list shows.
+/// A filter of records in lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     /// Org whose records are listed.
@@ -227,11 +227,11 @@ pub struct Page {
 impl Filter {
     /// Reads one page of at most `limit` records from a place on.
     ///
-    /// A page looks at a bounded number of rows; when most of what it meets is not to be shown, it ends early and
-    /// says where to go on.
+    /// A page reads a bounded number of rows; when most of them are not to be shown, it ends early and
+    /// returns where to continue.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`StoreError`] when a read fails.
     pub fn page(
         &self,
         store: &Store,
@@ -308,7 +308,7 @@ impl Filter {
             && (self.cccode.is_none() || record.cccode == self.cccode)
     }
 
-    /// Where to go on when a record id does not begin with the prefix.
+    /// Where to continue when a record id does not begin with the prefix.
     fn seek_past(&self, container: &str, record_id: &str) -> Option<Vec<u8>> {
         if record_id.starts_with(&self.prefix) {
             None
@@ -322,7 +322,7 @@ impl Filter {
         }
     }
 
-    /// What every place within this filter begins with.
+    /// The prefix of every place within this filter.
     fn within(&self) -> Vec<u8> {
         match &self.container {
             Some(container) => place_in_order(container.as_str(), &self.prefix),
@@ -336,7 +336,7 @@ fn split_place(place: &[u8]) -> (&str, &str) {
     text.split_once('\0').unwrap_or_default()
 }
 
-/// The smallest place behind another: no name contains the byte 0.
+/// The smallest place after another: no name contains the byte 0.
 fn place_after(mut place: Vec<u8>) -> Vec<u8> {
     place.push(0);
     place
@@ -347,7 +347,7 @@ struct Walk<'a> {
     store: &'a Store,
     /// The key of each range without the place.
     bases: Vec<Vec<u8>>,
-    /// Records that count as doomed and still stand among the active, where they are not walked anyway.
+    /// Records that count as doomed but still have rows among the active, where those are not walked anyway.
     unswept: BTreeSet<Vec<u8>>,
     within: Vec<u8>,
     /// Everything before this place has been passed.
@@ -356,13 +356,13 @@ struct Walk<'a> {
     heads: Vec<Head>,
 }
 
-/// What is known of a range's next place.
+/// The next place of a range, as far as it was read.
 enum Head {
-    /// The place, and the open iterator behind it.
+    /// The place, and the open iterator after it.
     At(Vec<u8>, Rows),
-    /// Nothing more.
+    /// The range has no further place.
     Ended,
-    /// Not looked up since the last seek.
+    /// The place was not read since the last seek.
     Unknown,
 }
 
@@ -409,7 +409,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// The first place at or behind the floor.
+    /// The first place at or after the floor.
     fn next(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
         let mut first: Option<Vec<u8>> = None;
         for index in 0..self.bases.len() {
@@ -427,7 +427,7 @@ impl<'a> Walk<'a> {
         Ok(first)
     }
 
-    /// The first place of one range at or behind the floor: the next row or two where the walk is dense, a new
+    /// The first place of one range at or after the floor: the next row or two where the walk is dense, a new
     /// look-up where it has jumped.
     fn head(&mut self, index: usize) -> Result<Option<&Vec<u8>>, StoreError> {
         let mut head = std::mem::replace(&mut self.heads[index], Head::Ended);

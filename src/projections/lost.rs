@@ -75,7 +75,7 @@ fn key(name: RecordName<'_>, version: u64) -> Vec<u8> {
 /// Whether a version of a record is known to have lost its content.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn is_lost(store: &Store, name: RecordName<'_>, version: u64) -> Result<bool, StoreError> {
     Ok(store.get(&key(name, version))?.is_some())
 }

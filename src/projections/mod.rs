@@ -1,7 +1,7 @@
-//! The answers: what the journal says, arranged for reading. All of it can be deleted and comes back by replay.
+//! Read models: the journal's content, arranged for queries. All of it can be deleted and is rebuilt by replay.
 //!
 //! A projection maps an event, with the record before and after it, to puts and deletes, and can read nothing else.
-//! Everything lives in one ordered key space; the first byte of a key names its projection.
+//! All rows share one ordered key space; the first byte of a key names its projection.
 
 pub mod as_of;
 pub mod contents;
@@ -110,7 +110,7 @@ pub struct RecordChange<'a> {
     pub after: &'a Record,
 }
 
-/// The three parts of a record's name, as they stand in its stream's name.
+/// The three parts of a record's name, as in its stream's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordName<'a> {
     /// Code of the owning org.
@@ -122,7 +122,7 @@ pub struct RecordName<'a> {
 }
 
 impl<'a> RecordName<'a> {
-    /// The name a stream tells of; `None` when the stream is not a record's.
+    /// The name of the record whose stream this is; `None` when the stream is not a record's.
     pub fn of_stream(stream: &'a str) -> Option<Self> {
         let mut parts = stream.strip_prefix("mrs/")?.split('/');
         let name = Self {
@@ -144,7 +144,7 @@ pub trait Projection: Send + Sync {
     /// Name under which its version is stored.
     fn name(&self) -> &'static str;
 
-    /// Goes up whenever the same journal would give other keys or values; the projection is then rebuilt.
+    /// Increased whenever the same journal would give other keys or values; the projection is then rebuilt.
     fn version(&self) -> u32;
 
     /// The first byte of its keys.
@@ -182,10 +182,10 @@ pub fn all() -> Vec<Box<dyn Projection>> {
 }
 
 impl Store {
-    /// Opens or creates a generation in a directory of its own, with a page cache of so many bytes.
+    /// Opens or creates a generation in a directory of its own, with a page cache of `cache_bytes`.
     ///
     /// # Errors
-    /// When the database cannot be opened; deleting the directory is always a way out.
+    /// [`StoreError`] when the database cannot be opened; it can then be deleted and rebuilt.
     pub fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         let cached = all()
             .into_iter()

@@ -9,7 +9,7 @@ use crate::journal::{Body, Entry};
 const PREFIX: u8 = b'e';
 const PASSAGE: &[u8] = b"eo";
 const WORK: &[u8] = b"ew";
-/// Orgs a page may look at without showing them, before it ends early with a place to go on.
+/// Orgs a page may read without showing them, before it ends early with a place to continue at.
 const SKIPPED_ROWS_MAX: usize = 1_024;
 
 /// Keeps each org's leaving and coming.
@@ -55,7 +55,7 @@ fn org_of(stream: &str) -> Option<&str> {
 /// The state after an entry; `None` for other streams, and for an entry whose state is there already.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub(crate) fn after(
     store: &Store,
     entry: &Entry,
@@ -71,10 +71,10 @@ pub(crate) fn after(
     ))
 }
 
-/// What is known of an org's leaving and coming.
+/// The offboarding, exports and import of an org.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn passage(store: &Store, org: &OrgCode) -> Result<OrgTransfer, StoreError> {
     find(store, org.as_str())
 }
@@ -89,7 +89,7 @@ fn find(store: &Store, org: &str) -> Result<OrgTransfer, StoreError> {
 /// The orgs of which something remains to be done.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn with_work(store: &Store) -> Result<Vec<OrgCode>, StoreError> {
     let mut orgs = Vec::new();
     for row in store.scan(WORK.to_vec(), WORK) {
@@ -103,7 +103,7 @@ pub fn with_work(store: &Store) -> Result<Vec<OrgCode>, StoreError> {
 /// The orgs that were asked to be offboarded, in the order of their codes, each with its last offboarding.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn list(
     store: &Store,
     status: Option<OffboardingStatus>,

@@ -35,7 +35,7 @@ const WINDOW_ORDER: &[u8] = b"oW";
 const VACUUM: &[u8] = b"ox";
 const AUDIT: &[u8] = b"oa";
 const AUDIT_OF: &[u8] = b"oA";
-/// Rows a page may look at without showing them, before it ends early with a place to go on.
+/// Rows a page may read without showing them, before it ends early with a place to continue at.
 const SKIPPED_ROWS_MAX: usize = 1_024;
 
 /// Keeps what operators do.
@@ -75,7 +75,7 @@ pub struct AuditRow {
     pub position: Position,
     /// Time at which it was asked for.
     pub at: Timestamp,
-    /// Who: the principal's public id.
+    /// The principal's public id.
     pub by: String,
     /// The entry point: gateway, operators or a job.
     pub source: Source,
@@ -83,7 +83,7 @@ pub struct AuditRow {
     pub request_id: String,
     /// The `actor` that the caller gave.
     pub actor: Option<String>,
-    /// Why, in the caller's words.
+    /// The reason, in the caller's words.
     pub reason: Option<String>,
     /// The window, vacuum, token, org, user (by id) or job; `None` for the secret code.
     pub subject: Option<String>,
@@ -246,7 +246,7 @@ fn audit_row(position: Position, body: &Body, event: &Event) -> Option<AuditRow>
 /// already.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub(crate) fn after(
     store: &Store,
     entry: &Entry,
@@ -297,15 +297,15 @@ fn find<T: DeserializeOwned>(store: &Store, key: &[u8]) -> Result<Option<T>, Sto
 /// The windows that are not over.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn windows(store: &Store) -> Result<Windows, StoreError> {
     Ok(find(store, WINDOWS)?.unwrap_or_default())
 }
 
-/// One window.
+/// Reads one maintenance window by its id.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn window(store: &Store, maintenance_id: &str) -> Result<Option<Window>, StoreError> {
     find(store, &[WINDOW, maintenance_id.as_bytes()].concat())
 }
@@ -313,15 +313,15 @@ pub fn window(store: &Store, maintenance_id: &str) -> Result<Option<Window>, Sto
 /// The vacuum that is not over, and the last that was.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn vacuums(store: &Store) -> Result<Vacuums, StoreError> {
     Ok(find(store, VACUUMS)?.unwrap_or_default())
 }
 
-/// One vacuum.
+/// Reads one vacuum by its id.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn vacuum(store: &Store, vacuum_id: &str) -> Result<Option<Vacuum>, StoreError> {
     find(store, &[VACUUM, vacuum_id.as_bytes()].concat())
 }
@@ -329,7 +329,7 @@ pub fn vacuum(store: &Store, vacuum_id: &str) -> Result<Option<Vacuum>, StoreErr
 /// The secret code.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn secret(store: &Store) -> Result<SecretCode, StoreError> {
     Ok(find(store, SECRET)?.unwrap_or_default())
 }
@@ -337,7 +337,7 @@ pub fn secret(store: &Store) -> Result<SecretCode, StoreError> {
 /// Jumps of the machine's clock.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn clock_jumps(store: &Store) -> Result<ClockJumps, StoreError> {
     Ok(find(store, CLOCK)?.unwrap_or_default())
 }
@@ -345,7 +345,7 @@ pub fn clock_jumps(store: &Store) -> Result<ClockJumps, StoreError> {
 /// Operators' tokens.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn operator_tokens(store: &Store) -> Result<OperatorTokens, StoreError> {
     Ok(find(store, OPERATOR_TOKENS)?.unwrap_or_default())
 }
@@ -353,7 +353,7 @@ pub fn operator_tokens(store: &Store) -> Result<OperatorTokens, StoreError> {
 /// The revoked tokens of an identity provider that had not ended at the last revocation.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn revoked_jwts(store: &Store) -> Result<RevokedJwts, StoreError> {
     Ok(find(store, REVOKED_JWTS)?.unwrap_or_default())
 }
@@ -361,7 +361,7 @@ pub fn revoked_jwts(store: &Store) -> Result<RevokedJwts, StoreError> {
 /// The rotations of the keys that sign urls and tokens.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn signing_keys(store: &Store) -> Result<SigningKeys, StoreError> {
     Ok(find(store, SIGNING_KEYS)?.unwrap_or_default())
 }
@@ -369,7 +369,7 @@ pub fn signing_keys(store: &Store) -> Result<SigningKeys, StoreError> {
 /// Whether the token with a `jti` was revoked.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn is_jwt_revoked(store: &Store, jti: &str) -> Result<bool, StoreError> {
     Ok(store
         .get(&[REVOKED_JWT, jti.as_bytes()].concat())?
@@ -379,7 +379,7 @@ pub fn is_jwt_revoked(store: &Store, jti: &str) -> Result<bool, StoreError> {
 /// The jobs that anything ever happened to.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn jobs(store: &Store) -> Result<Jobs, StoreError> {
     Ok(find(store, JOBS)?.unwrap_or_default())
 }
@@ -389,14 +389,14 @@ pub fn jobs(store: &Store) -> Result<Jobs, StoreError> {
 pub struct OpsPage<T> {
     /// Rows of the page, in the order of the query.
     pub items: Vec<T>,
-    /// Where to go on; `None` at the end.
+    /// Where to continue; `None` at the end.
     pub next: Option<Vec<u8>>,
 }
 
 /// Windows, newest first, from a place on.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn list_windows(
     store: &Store,
     status: Option<WindowStatus>,
@@ -411,7 +411,7 @@ pub fn list_windows(
     })
 }
 
-/// Which events of the audit.
+/// A filter of the audit's events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
     /// Only about this window, vacuum, token, org, user or job; the vacuums of an org and a user are about these, too.
@@ -423,7 +423,7 @@ pub struct AuditFilter {
 /// The audit, oldest first, from a place on.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn audit(
     store: &Store,
     filter: &AuditFilter,
@@ -442,10 +442,10 @@ pub fn audit(
     })
 }
 
-/// The audit's rows behind a position, oldest first, about `limit`; all of an entry or none.
+/// The audit's rows after a position, oldest first, about `limit`; all of an entry or none.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn audit_after(
     store: &Store,
     position: Position,

@@ -60,10 +60,10 @@ impl<'a> From<&'a RecordKey> for RecordName<'a> {
     }
 }
 
-/// The record of a name, as it was last journaled.
+/// The record with a name, in its last journaled state.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn find(store: &Store, name: RecordName<'_>) -> Result<Option<Record>, StoreError> {
     match store.get(&key(name))? {
         Some(row) => Ok(Some(postcard::from_bytes(&row)?)),
@@ -74,7 +74,7 @@ pub fn find(store: &Store, name: RecordName<'_>) -> Result<Option<Record>, Store
 /// Whether a container has ever held a record.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn container_exists(store: &Store, org: &str, container: &str) -> Result<bool, StoreError> {
     let prefix = key(RecordName {
         org,
@@ -88,10 +88,10 @@ pub fn container_exists(store: &Store, org: &str, container: &str) -> Result<boo
         .is_some())
 }
 
-/// The first container behind another, or the first of all, by org and name.
+/// The first container after another, or the first of all, by org and name.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn next_container(
     store: &Store,
     after: Option<(&str, &str)>,
@@ -101,7 +101,7 @@ pub fn next_container(
         from.extend_from_slice(org.as_bytes());
         from.push(0);
         from.extend_from_slice(container.as_bytes());
-        // Behind all its rows: no name has this byte.
+        // After all its rows: no name has this byte.
         from.push(1);
     }
     for row in store.scan(vec![PREFIX], &from) {
@@ -133,11 +133,11 @@ pub(super) fn of_org(
     })
 }
 
-/// The names of an org's records that come behind a place, at most `limit`, with the place behind the last; an empty
+/// The names of an org's records after a place, at most `limit`, each with the place after it; an empty
 /// place is the beginning.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn names_of_org(
     store: &Store,
     org: &OrgCode,
@@ -151,7 +151,7 @@ pub fn names_of_org(
     let mut names = Vec::new();
     for row in store.scan(prefix.clone(), from).take(limit) {
         let (key, _) = row?;
-        // No name contains the byte 0, so this is behind the row and ahead of the next.
+        // No name contains the byte 0, so this is after the row and before the next.
         let behind = [&*key, &[0]].concat();
         let stream = Records.stream_of(&key, &[]).unwrap_or_default();
         if let Some(name) = StreamId::named(&stream).record_key() {

@@ -20,7 +20,7 @@ pub struct Walked {
     pub rows: Vec<(Vec<u8>, String)>,
     /// Rows of others that were passed by.
     pub passed: usize,
-    /// The last key looked at; `None` at the end.
+    /// The last key read; `None` at the end.
     pub next: Option<Vec<u8>>,
 }
 
@@ -76,7 +76,7 @@ pub fn rows_of(key: &RecordKey, record: &Record) -> Vec<Write> {
 /// are not missed.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn missing(store: &Store, key: &RecordKey, record: &Record) -> Result<Vec<Write>, StoreError> {
     let mut missing = Vec::new();
     for (key, value) in rows_of(key, record) {
@@ -90,11 +90,11 @@ pub fn missing(store: &Store, key: &RecordKey, record: &Record) -> Result<Vec<Wr
     Ok(missing)
 }
 
-/// Puts the rows of a record back, and removes those of `too_many` that it must not have. To be called where nobody else
-/// writes rows, with the record as it stands there: what comes later adds rows of its own.
+/// Writes the rows of a record again, and removes those of `too_many` that it must not have. To be called where nobody else
+/// writes rows, with the record's current state there: later changes add rows of their own.
 ///
 /// # Errors
-/// A failed read or write.
+/// [`StoreError`] when a read or write fails.
 pub(super) fn restore(
     store: &Store,
     key: &RecordKey,
@@ -119,7 +119,7 @@ pub(super) fn restore(
 /// Removes rows that no record can have.
 ///
 /// # Errors
-/// A failed write.
+/// [`StoreError`] when a write fails.
 pub(super) fn remove(store: &Store, rows: &[Vec<u8>]) -> Result<(), StoreError> {
     let rows = rows.iter().filter(|row| is_of_records(row));
     store.write(&mut rows.map(|row| (row.clone(), None)).collect())
@@ -148,7 +148,7 @@ pub fn is_record(key: &[u8]) -> bool {
     key.first() == Some(&RECORDS)
 }
 
-/// What a row of a record is called.
+/// The name of the index to which a row belongs.
 pub fn index_name(key: &[u8]) -> &'static str {
     let prefix = key.first().copied();
     let mut projections = all().into_iter();
@@ -159,7 +159,7 @@ pub fn index_name(key: &[u8]) -> &'static str {
 /// The record as its row has it; `None` also when the row cannot be read.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn row_record(store: &Store, key: &RecordKey) -> Result<Option<Record>, StoreError> {
     match records::find(store, RecordName::from(key)) {
         Err(StoreError::Row(_)) => Ok(None),
@@ -167,11 +167,11 @@ pub fn row_record(store: &Store, key: &RecordKey) -> Result<Option<Record>, Stor
     }
 }
 
-/// The rows of a container that follow from records, from behind a key on: at most so many, passing by at most so many of
+/// The rows of a container that follow from records, after a key: at most `room`, skipping at most `passed_max`
 /// others.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn rows_in(
     store: &Store,
     (org, container): (&str, &str),
@@ -228,7 +228,7 @@ fn base_of(prefix: u8, org: &str, container: &str) -> Vec<u8> {
     base
 }
 
-/// In a list, where a container's rows are next, or those of the next status: behind `org 0 facet 0 status container 0`.
+/// In a list, where a container's rows are next, or those of the next status: after `org 0 facet 0 status container 0`.
 fn past_others(key: &[u8], container: &str) -> Option<Vec<u8>> {
     if matches!(key.first(), Some(&DUE | &RECORDS) | None) {
         return None;

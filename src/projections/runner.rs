@@ -20,7 +20,7 @@ use crate::os_error::told;
 /// Entries read from the journal at a time during replay.
 const REPLAY_ENTRIES: usize = 1_000;
 /// The manifest of projections that were built from a journal in which entries are erased that no event accounts for. It
-/// is no program's, so the next start builds them anew.
+/// matches no program's, so the next start rebuilds them.
 const MISLED: &str = "from a damaged journal";
 
 /// Applies entries to one generation of the projections.
@@ -114,7 +114,7 @@ impl Runner {
     /// Applies what the journal has and the projections have not.
     ///
     /// # Errors
-    /// A failed read or write.
+    /// [`StoreError`] when a read or write fails.
     pub fn catch_up(
         &mut self,
         journal: &dyn Journal,
@@ -130,7 +130,7 @@ impl Runner {
                 break;
             };
             group.iter().for_each(|entry| erasures.take(entry));
-            // Ahead of the last checkpoint: an entry that nobody erased in order must not pass for one that never was.
+            // Before the last checkpoint: an entry that was erased without an order must not look like one that never existed.
             if last >= head {
                 let all = std::mem::replace(&mut erasures, Erasures::from(1));
                 if let Err(damage) = all.finish().into_result() {
@@ -191,7 +191,7 @@ impl Runner {
             .is_some_and(|record| record.revision.0 >= body.version);
         if seen {
             // A crash came between this row and the checkpoint. The row is written last, so all that is derived
-            // from the record is there; what is not goes in again, so that the last entry has the last word.
+            // from the record is there; what is not is written again, so that the last entry wins.
             return self.write(&Change::of_entry(entry, body));
         }
         if let (Some(journal), true) = (journal, body.version > 1) {
@@ -326,7 +326,7 @@ impl Runner {
             let restored = record
                 .and_then(|record| restore::restore(&self.store, &key, record.as_ref(), &rows));
             match restored {
-                // The damage of a stream is the journal's to tell; its record's rows stay as they are.
+                // The journal reports the damage of a stream; its record's rows stay unchanged.
                 Err(StoreError::Journal(_)) => {}
                 done => done?,
             }

@@ -20,7 +20,7 @@ const ROWS: usize = 0;
 const CHECKPOINT: &[u8] = b"~checkpoint";
 const MANIFEST: &[u8] = b"~manifest";
 
-/// A row as it was read, of whatever type its key has.
+/// A decoded row, of the type that its key determines.
 type CachedRow = Arc<dyn Any + Send + Sync>;
 
 /// One generation of the projections. Cheap to clone; all clones share it.
@@ -38,7 +38,7 @@ impl Store {
     /// read from memory.
     ///
     /// # Errors
-    /// When the database cannot be opened; deleting the directory is always a way out.
+    /// [`StoreError`] when the database cannot be opened; it can then be deleted and rebuilt.
     pub(super) fn open_caching(
         directory: &Path,
         cache_bytes: u64,
@@ -58,7 +58,7 @@ impl Store {
         })
     }
 
-    /// What pending commands have reserved against quotas.
+    /// The reservations of pending commands against quotas.
     pub fn reservations(&self) -> &Arc<Reservations> {
         &self.reservations
     }
@@ -71,7 +71,7 @@ impl Store {
     /// writes continue meanwhile. `progress` is called with the rows done.
     ///
     /// # Errors
-    /// A failed read or write; it is then as before.
+    /// [`StoreError`] when a read or write fails; nothing has changed then.
     pub fn rewrite(
         &self,
         gone: &dyn Fn(&[u8], &[u8]) -> bool,
@@ -94,10 +94,10 @@ impl Store {
         Ok(())
     }
 
-    /// How large it is.
+    /// The sizes of the database, in bytes.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`StoreError`] when a read fails.
     pub fn sizes(&self) -> Result<Sizes, StoreError> {
         Ok(self.database.sizes()?)
     }
@@ -106,7 +106,7 @@ impl Store {
     /// returns whether to continue; interrupted, everything is as before. Returns whether it was finished.
     ///
     /// # Errors
-    /// A failed read or write; it is then as before.
+    /// [`StoreError`] when a read or write fails; nothing has changed then.
     pub fn compact(&self, progress: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
         Ok(self.database.compact(progress)?)
     }
@@ -114,7 +114,7 @@ impl Store {
     /// The last position whose changes are all in.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`StoreError`] when a read fails.
     pub fn checkpoint(&self) -> Result<Position, StoreError> {
         let row = self.table().get(CHECKPOINT)?;
         let bytes = row.and_then(|row| <[u8; 8]>::try_from(&*row).ok());
@@ -124,7 +124,7 @@ impl Store {
     /// Names the versions of the projections it was built with.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`StoreError`] when a read fails.
     pub fn manifest(&self) -> Result<String, StoreError> {
         let row = self.table().get(MANIFEST)?;
         Ok(row.map_or_else(String::new, |row| {
@@ -135,7 +135,7 @@ impl Store {
     /// Notes the versions of the projections it is built with.
     ///
     /// # Errors
-    /// A failed write.
+    /// [`StoreError`] when a write fails.
     pub fn set_manifest(&self, manifest: &str) -> Result<(), StoreError> {
         self.insert(MANIFEST, manifest.as_bytes())
     }
@@ -146,7 +146,7 @@ impl Store {
     /// readers would wait for whole groups.
     ///
     /// # Errors
-    /// A failed write.
+    /// [`StoreError`] when a write fails.
     pub fn write(&self, writes: &mut Vec<Write>) -> Result<(), StoreError> {
         self.invalidate(writes);
         let written = self.database.write(|into| {
@@ -177,7 +177,7 @@ impl Store {
     /// one kind are read as one type.
     ///
     /// # Errors
-    /// A failed or unreadable row.
+    /// [`StoreError`] when a row cannot be read or decoded.
     pub(super) fn get_cached<T>(&self, key: &[u8]) -> Result<Option<Arc<T>>, StoreError>
     where
         T: DeserializeOwned + Send + Sync + 'static,
@@ -205,7 +205,7 @@ impl Store {
     /// Notes that everything up to a position is in.
     ///
     /// # Errors
-    /// A failed write.
+    /// [`StoreError`] when a write fails.
     pub fn set_checkpoint(&self, position: Position) -> Result<(), StoreError> {
         self.insert(CHECKPOINT, &position.to_be_bytes())
     }
@@ -217,10 +217,10 @@ impl Store {
         })?)
     }
 
-    /// One value.
+    /// Reads one value by its key.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`StoreError`] when a read fails.
     pub fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
         Ok(self.table().get(key)?)
     }
@@ -251,14 +251,14 @@ impl Store {
     /// Pushes everything to the operating system.
     ///
     /// # Errors
-    /// A failed write.
+    /// [`StoreError`] when a write fails.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.database.flush()?;
         Ok(())
     }
 }
 
-/// Where the generations lie: one in use, and one being built.
+/// The directories of generations: one in use, and one being built.
 #[derive(Clone, Debug)]
 pub struct Directories {
     root: PathBuf,
@@ -285,7 +285,7 @@ impl Directories {
     /// Removes what an interrupted build left.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// [`StoreError`] when the directory cannot be removed.
     pub fn clear_next(&self) -> Result<(), StoreError> {
         remove(&self.next())?;
         remove(&self.root.join("old"))
@@ -294,7 +294,7 @@ impl Directories {
     /// Puts the built generation in the place of the one in use. Neither may be open.
     ///
     /// # Errors
-    /// When a directory cannot be moved; the next start builds again.
+    /// [`StoreError`] when a directory cannot be moved; the next start builds again.
     pub fn swap(&self) -> Result<(), StoreError> {
         let old = self.root.join("old");
         if self.current().exists() {

@@ -6,7 +6,7 @@ use crate::domain::container::TagEntry;
 use crate::domain::record::Status;
 use crate::domain::{CcCode, RecordId, Tag};
 
-/// Ranges without an entry of the container that a page may pass, before it ends early and says where to go on.
+/// Ranges without an entry of the container that a page may skip, before it ends early and returns where to continue.
 const PASSED_RANGES_MAX: usize = 1_024;
 
 /// Some entries of a container.
@@ -14,7 +14,7 @@ const PASSED_RANGES_MAX: usize = 1_024;
 pub struct Entries {
     /// By tag and cost centre, then status, then record id.
     pub items: Vec<TagEntry>,
-    /// Where to go on, as [`entries`] takes it; `None` at the end.
+    /// Where to continue, as [`entries`] takes it; `None` at the end.
     pub next: Option<Vec<u8>>,
 }
 
@@ -22,7 +22,7 @@ pub struct Entries {
 /// of tags that the container has not are passed in one step.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn entries(
     store: &Store,
     (org, container): (&str, &str),
@@ -71,7 +71,7 @@ pub fn entries(
     Ok(found)
 }
 
-/// What a key says behind the org: `facet 0 status container 0 record_id`.
+/// The part of a key after the org: `facet 0 status container 0 record_id`.
 struct Place<'a> {
     facet: &'a str,
     status: Status,

@@ -1,9 +1,9 @@
-//! What each org has of everything that has a quota: counters that are kept beside the rows they count.
+//! What each org has of everything that has a quota: counters that are stored next to the rows they count.
 //!
 //! Three kinds of rows, by their second byte. `o`: the counts of an org, with the position of the last entry that moved
 //! them. `c` and `t`: a container or a tag that a record has which is not doomed, without a value. The rows of a group of
-//! entries are written ahead of all its other rows, the org's first: an entry that is applied again after a crash moves
-//! nothing twice. Whether a name is still there when a record has lost it, the lists' rows tell: a name that many records
+//! entries are written before all its other rows, the org's first: an entry that is applied again after a crash moves
+//! nothing twice. Whether a name is still there when a record has lost it, the lists' rows show: a name that many records
 //! have costs a record that gets it no row, and mostly no read.
 
 mod at_once;
@@ -31,7 +31,7 @@ pub(super) use tally::{Present, Tally};
 const PREFIX: u8 = b'q';
 const ORG: u8 = b'o';
 
-/// Keeps the counters. The runner writes their rows, ahead of those of all other projections.
+/// Maintains the counters. The runner writes their rows before those of all other projections.
 pub struct Usage;
 
 impl Projection for Usage {
@@ -101,10 +101,10 @@ fn encoded(row: &impl Serialize) -> Vec<u8> {
     postcard::to_stdvec(row).unwrap_or_default()
 }
 
-/// What an org has.
+/// The counts of one org.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn counts(store: &Store, org: &str) -> Result<Counts, StoreError> {
     Ok(read(store, &org_key(org))?.count)
 }
@@ -112,7 +112,7 @@ pub fn counts(store: &Store, org: &str) -> Result<Counts, StoreError> {
 /// Whether an org has a record that is not doomed in a container or with a tag.
 ///
 /// # Errors
-/// A failed read of the database.
+/// [`StoreError`] when the database cannot be read.
 pub fn is_named(store: &Store, org: &str, named: Named, name: &str) -> Result<bool, StoreError> {
     Ok(store.get(&name_key(org, named, name))?.is_some())
 }
@@ -120,7 +120,7 @@ pub fn is_named(store: &Store, org: &str, named: Named, name: &str) -> Result<bo
 /// The containers and tags of an org, as the rows have them.
 ///
 /// # Errors
-/// A failed read of the database.
+/// [`StoreError`] when the database cannot be read.
 pub fn names(store: &Store, org: &str) -> Result<Names, StoreError> {
     let mut names = Names::new();
     for named in Named::ALL {
@@ -134,10 +134,10 @@ pub fn names(store: &Store, org: &str) -> Result<Names, StoreError> {
     Ok(names)
 }
 
-/// What all orgs have together.
+/// The counts of all orgs together.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn total(store: &Store) -> Result<Counts, StoreError> {
     let prefix = vec![PREFIX, ORG];
     let mut total = Counts::default();
@@ -148,7 +148,7 @@ pub fn total(store: &Store) -> Result<Counts, StoreError> {
     Ok(total)
 }
 
-/// What keeps counting as a record.
+/// Whether a record still counts against the quota.
 fn is_live(record: &Record) -> bool {
     record.status != Status::Doomed
 }

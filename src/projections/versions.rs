@@ -14,7 +14,7 @@ pub struct Version {
     pub content: Content,
     /// Time from which it was current.
     pub since: Timestamp,
-    /// Who made it the content.
+    /// The principal that put it.
     pub by: String,
     /// How it ended; `None` while it is current, and while the end of a due record is not journaled yet.
     pub ended: Option<Ended>,
@@ -26,7 +26,7 @@ pub struct Version {
 /// memory.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub fn newest_below(
     journal: &dyn Journal,
     key: &RecordKey,

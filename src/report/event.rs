@@ -403,11 +403,11 @@ impl Event {
 
 /// A certificate that has ended.
 pub const ENDED: Word = "ended";
-/// A server that ended as it was told to.
+/// A server that was stopped in order.
 pub const IN_ORDER: Word = "in-order";
-/// A server that begins anew in the same process, because a disk that was full has room again.
+/// A server that restarts in the same process, because a disk that was full has room again.
 pub const AGAIN: Word = "again";
-/// A server that was told to end and had not in time.
+/// A server that was asked to end and had not in time.
 pub const BROKEN_OFF: Word = "broken-off";
 /// A server that ended otherwise.
 pub const FAILED: Word = "failed";

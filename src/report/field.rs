@@ -27,7 +27,7 @@ pub enum Kind {
     Status,
     /// A keyed hash that names a session, a key or another caller without revealing it.
     Fingerprint,
-    /// The code of an org that the caller was let in to.
+    /// The code of an org that the caller may access.
     Org,
     /// A text that the program made, of a bounded length.
     Text,

@@ -39,7 +39,7 @@ pub fn day_of_name(name: &str) -> Option<Day> {
 /// The log's files in a directory, oldest first.
 ///
 /// # Errors
-/// When the directory cannot be read.
+/// An I/O error when the directory cannot be read.
 pub fn list(dir: &Path) -> io::Result<Vec<(Day, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -70,7 +70,7 @@ impl Daily {
     /// Opens a directory, created with mode 0700 if missing.
     ///
     /// # Errors
-    /// When it cannot be created or read.
+    /// An I/O error when the file cannot be created or read.
     pub(super) fn open(
         dir: &Path,
         keep_days: u64,
@@ -93,7 +93,7 @@ impl Daily {
     /// Appends whole lines to a day's file. After an error part of them may be there; the next lines begin on a line of their own.
     ///
     /// # Errors
-    /// When the file cannot be written, or an old one cannot be removed.
+    /// An I/O error when the file cannot be written, or an old one cannot be removed.
     pub(super) fn write(&mut self, day: Day, lines: &[u8]) -> io::Result<()> {
         let file = match self.open.take() {
             Some((open, file)) if open == day => file,
@@ -106,10 +106,10 @@ impl Daily {
         Ok(())
     }
 
-    /// Whether a day's file has room for so many bytes of lines that callers cause.
+    /// Whether a day's file has room for `bytes` more of lines that callers cause.
     ///
     /// # Errors
-    /// When the file cannot be opened.
+    /// An I/O error when the file cannot be opened.
     pub(super) fn has_room(&mut self, day: Day, bytes: u64) -> io::Result<bool> {
         self.has_room_below(day, bytes, self.bytes_max)
     }
@@ -117,7 +117,7 @@ impl Daily {
     /// Whether it has room for other lines, which may use an eighth more, so that a flood does not silence reports of it.
     ///
     /// # Errors
-    /// When the file cannot be opened.
+    /// An I/O error when the file cannot be opened.
     pub(super) fn has_room_beyond(&mut self, day: Day, bytes: u64) -> io::Result<bool> {
         let more = self.bytes_max.saturating_add(self.bytes_max / 8);
         self.has_room_below(day, bytes, more)
@@ -162,7 +162,7 @@ impl Daily {
     /// Removes all files; the next lines begin a new one.
     ///
     /// # Errors
-    /// When a file cannot be removed.
+    /// An I/O error when a file cannot be removed.
     pub(super) fn remove_all(&mut self) -> io::Result<()> {
         self.open = None;
         self.remove(|_| true)

@@ -1,4 +1,4 @@
-//! Lines of a log, tried with whatever may stand in a file.
+//! Lines of a log, tried with anything that may be in a file.
 
 use super::schema;
 use super::scrub::scrub;
@@ -9,7 +9,7 @@ fn fuzz_log_lines() {
         let mut once = Vec::new();
         scrub(bytes, &mut once);
         assert!(!once.contains(&b'\n'));
-        // Each secret that is shorter than the word in its place makes the line longer.
+        // Each secret that is shorter than the word that replaces it makes the line longer.
         assert!(once.len() <= 10 * bytes.len());
         if let Ok(line) = std::str::from_utf8(bytes)
             && let Err(error) = schema::lint(line)

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 
 /// Chunks that may wait for the reader of standard output: 4 MiB.
 const CHUNKS_MAX: usize = 64;
-/// Where the log goes, and which events are in it.
+/// Where the log is written, and which events are in it.
 #[derive(Clone, Debug)]
 pub struct LogOptions {
     /// A directory for daily files besides the output; `None` for none.
@@ -60,7 +60,7 @@ impl Log {
     /// Starts a log on an output, such as standard output, and in files when the options say so.
     ///
     /// # Errors
-    /// When the directory cannot be used, or there can be no more threads.
+    /// An I/O error when the directory cannot be used, or no thread can be started.
     pub fn start(
         options: &LogOptions,
         clock: Clock,
@@ -178,7 +178,7 @@ impl Log {
         }
     }
 
-    /// Writes what was queued until now, and ends the threads. Waits two seconds at most for an output that nobody reads.
+    /// Writes what was queued until now, and ends the threads. Waits two seconds at most for an output that is not read.
     pub fn close(&self) {
         let threads = self.threads.lock().take();
         let Some(threads) = threads else { return };

@@ -84,7 +84,7 @@ pub fn missing() -> Vec<(Word, u64)> {
     log.as_ref().map(|log| log.missing()).unwrap_or_default()
 }
 
-/// What was decided on a request for a change.
+/// The decision on a request for a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decided {
     /// Its entry is in the journal: position, and version of its stream.
@@ -93,15 +93,15 @@ pub enum Decided {
     Rejected(Word),
     /// A repeated request, answered with its first answer.
     Repeated,
-    /// Nothing was to be changed.
+    /// The command changed nothing.
     Nothing,
-    /// It could not be journaled; the caller may retry.
+    /// The change could not be journaled; the caller may retry.
     NotDone,
 }
 
 /// Logs the decision on a request for a change.
 pub fn decided(request_id: &str, decided: Decided) {
-    // Here nobody knows the address; the line of the request has the same tag.
+    // The address is not known here; the line of the request has the same tag.
     if matches!(decided, Decided::Rejected(_)) && !keeps_refusal(DECISION, None) {
         return;
     }

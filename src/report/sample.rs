@@ -15,7 +15,7 @@ const KEYS_MAX: usize = 1_024;
 pub(super) const TELL_EVERY_MS: u64 = 10_000;
 const SECOND_MS: u64 = 1_000;
 
-/// A cause, and the address that is behind it, when there is one.
+/// A cause, and the client's address, when there is one.
 type Key = (Word, Option<IpAddr>);
 
 /// Decides which refusals have lines, and counts the rest.
@@ -38,7 +38,7 @@ struct Held {
     swept_second: u64,
 }
 
-/// What had a line in one second.
+/// The refusals of one second that have lines.
 #[derive(Debug, Default)]
 struct Told {
     second: u64,
@@ -104,8 +104,8 @@ impl Sampler {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// What was left out, when it is time to tell it, or at the end. Causes and addresses that have been quiet are
-    /// forgotten.
+    /// The counts of refusals without lines, when they are due to be reported, or at the end. Causes and addresses without
+    /// recent ones are removed.
     pub(super) fn due(&self, now_ms: u64, ending: bool) -> Vec<Event> {
         if !self.is_pending() {
             return Vec::new();

@@ -8,16 +8,16 @@ use super::line::{LINE_BYTES_MAX, SCHEMA_VERSION};
 use super::scrub;
 use crate::domain::Timestamp;
 
-/// What every line begins with.
+/// The first fields of every line.
 const COMMON: [&str; 4] = ["v", "at", "level", "event"];
 
 /// Why a line does not fit the schema.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
-    /// It is longer than a line may be.
+    /// The line is longer than allowed.
     #[error("it has {0} bytes; a line has at most {LINE_BYTES_MAX}")]
     TooLong(usize),
-    /// It is not a JSON object.
+    /// The line is not a JSON object.
     #[error("it is not a JSON object")]
     NotAnObject,
     /// It is of a schema that this program does not know.
@@ -29,7 +29,7 @@ pub enum LineError {
     /// A field holds what does not fit it.
     #[error("{0} does not fit: {1}")]
     Unfit(&'static str, String),
-    /// There is no such event.
+    /// The line names an unknown event.
     #[error("there is no such event")]
     Event,
     /// The event has no such field.
@@ -40,7 +40,7 @@ pub enum LineError {
         /// Which field in the order of names, from 1. Its name may be anything.
         number: usize,
     },
-    /// Something in it looks like a secret.
+    /// It contains what looks like a secret.
     #[error("something in it looks like a secret value")]
     Secret,
 }
@@ -48,7 +48,7 @@ pub enum LineError {
 /// Checks a line, without its line break, against the schema, and returns it as JSON.
 ///
 /// # Errors
-/// The first fault found; nothing of the line is quoted.
+/// [`LineError`] with the first fault found; nothing of the line is quoted.
 pub fn lint(line: &str) -> Result<Map<String, Value>, LineError> {
     if line.len() >= LINE_BYTES_MAX {
         return Err(LineError::TooLong(line.len()));

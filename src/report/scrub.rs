@@ -61,12 +61,12 @@ const SCHEMES: &[&[u8]] = &[b"bearer", b"basic"];
 /// The one field that holds what a caller chose; its form is checked.
 const REQUEST_ID: &[u8] = b"request_id";
 
-/// What a byte of a line is.
+/// The class of a byte of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     /// Part of a run: a letter, a digit, `_`, `-` or `+`.
     Run,
-    /// What may begin something that is replaced or skipped.
+    /// A byte that may begin something that is replaced or skipped.
     Special,
     Other,
 }
@@ -136,7 +136,7 @@ pub fn scrub(line: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(line.get(kept..).unwrap_or_default());
 }
 
-/// How many bytes go together behind an escape, a percent sign, a colon or a line break, and what replaces them.
+/// How many bytes belong to an escape, a percent sign, a colon or a line break, and what replaces them.
 fn special(rest: &[u8]) -> (usize, Option<&'static [u8]>) {
     match rest[0] {
         b'\\' => (escape(rest), None),
@@ -149,7 +149,7 @@ fn special(rest: &[u8]) -> (usize, Option<&'static [u8]>) {
     }
 }
 
-/// The run ahead of another.
+/// The run before another one.
 #[derive(Default)]
 struct Before<'a> {
     run: &'a [u8],
@@ -158,7 +158,7 @@ struct Before<'a> {
 }
 
 impl Before<'_> {
-    /// Whether a run that comes behind it, with a gap between, is a secret.
+    /// Whether a run that follows it, after a gap, is a secret.
     fn calls_for(&self, gap: &[u8], run: &[u8]) -> bool {
         let prefixed = BEGINS_A_PREFIX[usize::from(run[0])]
             && PREFIXES
@@ -207,7 +207,7 @@ fn names_one(run: &[u8]) -> bool {
             let start = run.get(at..at + name.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(name))
         };
-        // Nearly every place is passed by with a look at two bytes.
+        // Nearly every place is skipped after two bytes.
         BEGINS_A_NAME[usize::from(two[0])]
             && CONTINUES_A_NAME[usize::from(two[1])]
             && CREDENTIALS.iter().any(begins)
@@ -231,7 +231,7 @@ fn escape(bytes: &[u8]) -> usize {
     }
 }
 
-/// How many percent-encoded bytes there are at the beginning.
+/// The number of percent-encoded bytes at the beginning.
 fn percents(bytes: &[u8]) -> usize {
     let encoded = |three: &&[u8]| {
         three[0] == b'%' && three[1].is_ascii_hexdigit() && three[2].is_ascii_hexdigit()
@@ -261,7 +261,7 @@ fn looks_random(run: &[u8]) -> bool {
         || run.len() >= ANY_MIN
 }
 
-/// An id as they are everywhere: 8, 4, 4, 4 and 12 hex digits, perhaps behind a few letters such as `vac_`.
+/// An id in the usual form: 8, 4, 4, 4 and 12 hex digits, perhaps after a few letters such as `vac_`.
 fn is_uuid(run: &[u8]) -> bool {
     let Some((kind, uuid)) = run.len().checked_sub(36).map(|at| run.split_at(at)) else {
         return false;
@@ -338,7 +338,7 @@ mod tests {
             ("https://host/x@y".to_owned(), None),
             ("two\nlines\r".to_owned(), Some("two lines ")),
             (format!("{{\"request_id\":\"{hex}\"}}"), None),
-            // A name that is itself taken out lets nothing through.
+            // A name that is itself removed reveals nothing.
             (
                 format!("bearer:request_id\":\"{hex}"),
                 Some("bearer:[scrubbed]\":\"[scrubbed]"),
@@ -362,7 +362,7 @@ mod tests {
         }
     }
 
-    /// What makes a difference, in any order.
+    /// Parts of lines that matter to the filter, in any order.
     fn parts() -> impl Strategy<Value = Vec<u8>> {
         let part = prop::sample::select(vec![
             "bearer",

@@ -135,7 +135,7 @@ impl ReserveSettings {
 }
 
 impl Marks {
-    /// The level that follows another at so many free bytes and inodes. A level ends only a quarter above the mark it began
+    /// The level that follows another with this many free bytes and inodes. A level ends only a quarter above the mark it began
     /// below, so that a file that comes and goes does not alternate refusals and acceptance.
     pub fn level(&self, before: Level, free_bytes: u64, free_files: u64) -> Level {
         let bytes = level_of(before, free_bytes, (self.uploads, self.changes));

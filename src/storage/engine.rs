@@ -123,7 +123,7 @@ impl Table {
         Ok(self.0.remove(key)?.map(Value))
     }
 
-    /// The rows whose keys lie in a range, in order.
+    /// The rows whose keys are in a range, in order.
     pub(crate) fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Rows {
         Rows(self.0.range(range))
     }

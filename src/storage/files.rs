@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const BLOCK_BYTES: u64 = 512;
 
 /// Renames a broken database, so that a new one can be made in its place; `None` when there is none. At most one renamed
-/// one is kept. `prefix` is what the new name begins with, ahead of `suffix`.
+/// one is kept. The new name is `prefix` followed by `suffix`.
 pub(crate) fn rename_broken(
     parent: &Path,
     name: &str,

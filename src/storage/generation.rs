@@ -1,6 +1,6 @@
 //! Generations of a database: the one in use, and while it is rewritten a second next to it that takes every write too.
 //!
-//! The engine never takes bytes out of its file at once: what was removed lies there until its place is needed. To be rid
+//! The engine never takes bytes out of its file at once: what was removed stays there until its space is needed. To remove
 //! of rows for good, the others are copied into a new generation, and the old one's files are removed.
 
 use std::fs;
@@ -24,7 +24,7 @@ const POINTER: &str = "generation";
 const REWRITTEN: &str = "renewed";
 /// Rows copied while writers wait, less than a millisecond's worth.
 const ROWS_MAX: usize = 128;
-/// How often it is checked whether the last reader of an old generation is gone.
+/// How often it is checked whether the last reader of an old generation has ended.
 const CLOSE_TRIES: u32 = 100;
 /// The pause between two checks: a second in all.
 const CLOSE_PAUSE: Duration = Duration::from_millis(10);
@@ -33,7 +33,7 @@ const CLOSE_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Generation {
     engine: Engine,
-    /// In the order of the names.
+    /// The tables in the order of their names.
     tables: Vec<Table>,
 }
 
@@ -57,20 +57,20 @@ pub(crate) struct Settings {
     pub(crate) other_files: &'static [&'static str],
 }
 
-/// What becomes of a row in the next generation.
+/// The rule for a row in the next generation.
 pub(crate) enum Keep {
-    /// It stays as it is.
+    /// The row is copied.
     Same,
-    /// It stays with another value.
+    /// The row is kept with another value.
     Other(Vec<u8>),
-    /// It is left out.
+    /// The row is left out.
     Not,
 }
 
 /// Decides what becomes of a row, by its table's number, its key and its value.
 pub(crate) type KeepRule<'a> = dyn FnMut(usize, &[u8], &[u8]) -> Keep + 'a;
 
-/// How large a database is.
+/// The sizes of a database, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
     /// Bytes of its files.
@@ -92,7 +92,7 @@ pub(crate) struct Database {
     root: PathBuf,
     settings: Settings,
     current: RwLock<Arc<Generation>>,
-    /// The one being written. Held while a write goes to both, and while rows are copied.
+    /// The one being written. Held while a write is made to both, and while rows are copied.
     next: Mutex<Option<Arc<Generation>>>,
     /// Held while a generation is written: one at a time.
     rewriting: Mutex<()>,
@@ -171,7 +171,7 @@ impl Database {
         self.rewrite(&mut |_, _, _| Keep::Same, progress)
     }
 
-    /// The same with the rows that a rule keeps.
+    /// Rewrites the database with the rows that a rule keeps.
     pub(crate) fn rewrite(
         &self,
         keep: &mut KeepRule<'_>,
@@ -260,7 +260,7 @@ impl Database {
     }
 }
 
-/// Waits a moment for the last reader, so that the engine's own threads end before its files go.
+/// Waits a moment for the last reader, so that the engine's own threads end before its files are removed.
 fn close(mut generation: Arc<Generation>) {
     for _ in 0..CLOSE_TRIES {
         match Arc::try_unwrap(generation) {

@@ -43,7 +43,7 @@ struct Shared {
 struct State {
     /// The last good keys.
     held: Option<Held>,
-    /// When they were first asked for.
+    /// When the keys were first requested.
     began_at: Timestamp,
     /// When the last attempt began.
     tried_at: Option<Timestamp>,
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn the_thread_ends_when_nobody_wants_its_keys() {
-        // Nobody listens there: the attempt has failed when it is open.
+        // No server listens there: the attempt has failed when it is open.
         let keys = KeyUrl::open("http://127.0.0.1:1/jwks", Clock::system()).unwrap();
         let shared = Arc::downgrade(&keys.0);
         assert!(shared.upgrade().is_some());

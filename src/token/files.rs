@@ -32,7 +32,7 @@ pub enum KeyFileError {
         /// What is wrong, and what to do.
         what: &'static str,
     },
-    /// It holds no usable key set.
+    /// The file holds no usable key set.
     #[error("the key file {path} cannot be used")]
     Keys {
         /// The path of the file.
@@ -114,14 +114,14 @@ pub(crate) fn read_private(path: &Path) -> Result<Vec<u8>, KeyFileError> {
     read(path)
 }
 
-/// Whether nobody but its owner may read a file, or those whom root chose: a credential that systemd hands out
+/// Whether only its owner may read a file, or a group that root chose: a credential that systemd provides
 /// (`LoadCredential=`) is root's, and an access list, which shows as the group's bits, lets the service read it.
 fn is_private(owner: u32, group: u32, mode: u32) -> bool {
     let credential = owner == 0 && group == 0 && mode & 0o777 == 0o440;
     mode & 0o077 == 0 || credential
 }
 
-/// What is known of a file; a pipe or a device could keep its reader waiting.
+/// The metadata of a regular file; reading a pipe or a device could block.
 fn metadata(path: &Path) -> Result<Metadata, KeyFileError> {
     let metadata = std::fs::metadata(path).map_err(failed(path))?;
     if !metadata.is_file() {

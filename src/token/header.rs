@@ -17,7 +17,7 @@ const TYPES: &[&str] = &["jwt", "at+jwt", "application/jwt", "application/at+jwt
 /// The checked part of a token's header.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// One of RS256, ES256 and HS256.
+    /// The algorithm: RS256, ES256 or HS256.
     pub(super) algorithm: Algorithm,
     /// The id of the signing key, when given.
     pub(super) kid: Option<String>,

@@ -17,7 +17,7 @@ const TRIED_MAX: usize = 4;
 /// Why a whole set of keys is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
-    /// It is not a JSON key set.
+    /// The bytes are not a JSON key set.
     #[error("it is not a key set: a JSON object whose member keys is a list of objects")]
     NotASet,
     /// Too large to be searched for every token.
@@ -188,7 +188,7 @@ mod tests {
             (vec![named("a")], None, &[Some("a")]),
             (vec![bare.clone()], None, &[None]),
             (vec![bare.clone()], Some("a"), &[None]),
-            // Trying is work that strangers ask for: there is a limit to it.
+            // Any caller can cause these attempts: there is a limit to them.
             (many, None, &[]),
         ] {
             let keys = parse(&keys).unwrap();

@@ -187,7 +187,7 @@ impl Verifier {
     /// The caller that a token names. Never waits for the network; a key file is checked once a second.
     ///
     /// # Errors
-    /// Why the token is refused. One that names an unknown key has the keys of an address fetched again for a later request.
+    /// [`Denied`], with the reason. One that names an unknown key has the keys of an address fetched again for a later request.
     pub fn verify(&self, token: &str) -> Result<Bearer, Denied> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Denied::TooLong);
@@ -211,7 +211,7 @@ impl Verifier {
     }
 }
 
-/// Looks whether tokens can be checked with these settings, starting no thread: the setting that names the keys, or
+/// Checks whether tokens can be verified with these settings, starting no thread: returns the setting that names the keys, or
 /// nothing when tokens are not taken. Keys of an address are got once, within 10 s.
 ///
 /// # Errors

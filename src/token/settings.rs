@@ -74,7 +74,7 @@ pub enum TokenError {
         source_name: &'static str,
         /// The setting that is missing.
         missing: &'static str,
-        /// What it is to hold.
+        /// What the setting should contain.
         what: &'static str,
     },
     /// Keys are not fetched from such a URL.

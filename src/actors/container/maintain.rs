@@ -19,18 +19,18 @@ use crate::projections::idempotency;
 pub struct MaintainContainer {
     /// Command to decide for the container.
     pub command: ContainerCommand,
-    /// The other streams that were looked at, with the versions seen.
+    /// The other streams that were read, with their versions.
     pub guards: Vec<(StreamId, Version)>,
-    /// Who asks for it, and by which request.
+    /// The caller, and the request.
     pub caller: Caller,
 }
 
-/// What became of an order.
+/// The outcome of an order of upkeep.
 #[derive(Debug)]
 pub enum MaintenanceOutcome {
     /// This happened, which may be nothing.
     Done(Vec<ContainerEvent>),
-    /// Something that was looked at has changed meanwhile; nothing was done.
+    /// A stream that was read has changed meanwhile; nothing was done.
     Moved,
 }
 
@@ -46,7 +46,7 @@ impl Handler<MaintainContainer> for ContainerActor {
 }
 
 impl ContainerActor {
-    /// Decides and hands over in one step: what comes after it is decided, and written, after it.
+    /// Decides and hands to the journal in one step: commands that arrive later are decided, and written, after it.
     fn maintain(&mut self, order: MaintainContainer, attempts: u8) -> Tending {
         let (append, events) = match self.decide_on(&order) {
             Ok((append, events)) if !events.is_empty() => (append, events),

@@ -33,25 +33,25 @@ use crate::projections::{RecordName, as_of, holds, records};
 
 /// Entries of the journal read at a time.
 const READ_ENTRIES: usize = 500;
-/// Records looked at in one step.
+/// Records read in one step.
 const STEP_RECORDS: usize = 100;
-/// A step takes no more lines once it has so many bytes of them.
+/// A step stops adding lines once they have this many bytes.
 const STEP_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes copied at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// What tells how far an export is.
+/// The file that records the progress of an export.
 const PROGRESS: &str = "progress.json";
-/// What the name of an unfinished file ends with.
+/// The suffix of an unfinished file's name.
 const PART: &str = ".part";
 
-/// How far an export is: all that a step behind a crash needs to know.
+/// The progress of an export: all that a step needs after a crash.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Progress {
     /// The time at which records are shown.
     at: Timestamp,
     /// The next position of the journal; later the line of the history whose objects come next.
     next: u64,
-    /// Where the records go on, in hex.
+    /// Where the next step reads records from, in hex.
     place: String,
     /// Bytes of the unfinished file that count.
     length: u64,
@@ -83,12 +83,12 @@ struct VersionLine {
     /// Position of the line of the history that holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<u64>,
-    /// Its file.
+    /// The name of the content file.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
 }
 
-/// Why an export could not be gone on with.
+/// Why an export could not be continued.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MakeError {
     #[error("the disk failed")]
@@ -116,7 +116,7 @@ pub(super) struct Making<'a> {
 }
 
 impl Making<'_> {
-    /// Goes on to the end, or for as long as it may.
+    /// Continues until it is complete, or for as long as `go_on` allows.
     pub(super) fn run(&self) -> Result<Option<(String, Counts)>, MakeError> {
         let manifest = self.directory.join(MANIFEST);
         if !manifest.exists() {
@@ -390,7 +390,7 @@ impl Making<'_> {
         }))
     }
 
-    /// Opens an unfinished file, without what a crash left behind its last step.
+    /// Opens an unfinished file, without what a crash left after its last complete step.
     fn open(&self, name: &str, length: u64) -> Result<File, MakeError> {
         let path = self.directory.join(format!("{name}{PART}"));
         let file = OpenOptions::new()
@@ -477,7 +477,7 @@ fn write_line(out: &mut impl Write, value: &impl Serialize) -> Result<usize, Mak
     Ok(line.len())
 }
 
-/// Writes behind what counts of a file; durable on return.
+/// Writes after the counted length of a file; durable on return.
 fn append(file: &mut File, length: u64, bytes: &[u8]) -> io::Result<u64> {
     file.seek(SeekFrom::Start(length))?;
     file.write_all(bytes)?;

@@ -112,7 +112,7 @@ impl Directory {
         Ok(user)
     }
 
-    /// Has the wrong passcodes for a user forgotten, as an operator, and lets the user in from an address from now on as
+    /// Clears the wrong passcodes counted for a user, as an operator, and admits the user from an address from now on as
     /// if the user had signed in from there.
     ///
     /// # Errors

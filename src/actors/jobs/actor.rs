@@ -1,4 +1,4 @@
-//! One job's actor: wakes when its time has come, has one step done after the other, and keeps where it stands.
+//! One job's actor: wakes when the job is due, runs one step after the other, and keeps its progress.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use crate::offload;
 use crate::projections::ops;
 use crate::report;
 
-/// How long a run goes on before where it stands is journaled again.
+/// How long a run continues before its progress is journaled again.
 const KEEP_EVERY_MS: i64 = 60_000;
-/// How often a job that waits for the clock to be believed looks again.
+/// How often a job that waits for the clock to be trusted checks it again.
 const CLOCK_LOOK_MS: i64 = 1_000;
 /// The shortest rest between two steps.
 const REST_MIN: Duration = Duration::from_millis(1);
-/// The longest: what works longer than this rests on its way, and what only waits for the journal owes no rest.
+/// The longest rest: longer steps rest within themselves, and one that only waits for the journal need not rest.
 const REST_MAX: Duration = Duration::from_millis(50);
 
-/// What an operator may order.
+/// An order of an operator to a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Runs the job at once.
@@ -50,20 +50,20 @@ pub(super) struct JobActor {
     longest_sleep_ms: u64,
     status: Arc<Mutex<Status>>,
     heed: Arc<StepContext>,
-    /// Where the next step goes on.
+    /// Where the next step begins.
     at: Option<Place>,
-    /// What of it is journaled, and since when.
+    /// The progress that is journaled, and since when.
     kept: Option<u64>,
     kept_at: Timestamp,
     /// The run was ordered, and is journaled whatever it did.
     ordered: bool,
     working: bool,
     resting: bool,
-    /// It was woken since the last step began.
+    /// Whether it was woken since the last step began.
     woken: bool,
-    /// It does no further step.
+    /// Whether it does no further step.
     closed: bool,
-    /// Who waits for its end.
+    /// Callers that wait for its end.
     closing: Vec<oneshot::Sender<()>>,
     alarm: Option<SpawnHandle>,
 }
@@ -116,7 +116,7 @@ impl JobActor {
         self.heed.clone()
     }
 
-    /// What follows from the state and the clock. Looking twice does nothing twice.
+    /// Does what follows from the state and the clock. A second call in the same state does nothing.
     fn look(&mut self, context: &mut Context<Self>) {
         if self.working || self.resting || self.closed {
             return;
@@ -149,7 +149,7 @@ impl JobActor {
         }
     }
 
-    /// Whether it would remove something by a clock that is not believed.
+    /// Whether it would remove something by a clock that is not trusted.
     fn waits_for_clock(&self) -> bool {
         self.job.destroys() && self.deps.clock.may_destroy().is_err()
     }
@@ -176,7 +176,7 @@ impl JobActor {
             let since = Stopwatch::start();
             let step = offload::blocking(move || job.step(from.as_ref(), &heed)).await;
             drop(permit);
-            // What a panic says may quote anything; where it was is told already.
+            // The text of a panic may quote anything; its place has been logged already.
             let panicked = |_| Step::Failed("a step panicked; see the log".into());
             (step.unwrap_or_else(panicked), since.elapsed())
         };
@@ -252,7 +252,7 @@ impl JobActor {
         (noted || ordered || kept).then_some(JobCommand::Finish { job, counts })
     }
 
-    /// Journals where it stands, when that can be and is not yet.
+    /// Journals the progress, when it can be journaled and has changed.
     fn keep(&mut self, now: Timestamp) -> Option<JobCommand> {
         let Some(Place::Kept(position)) = self.at else {
             return None;
@@ -274,7 +274,7 @@ impl JobActor {
 
     fn tell_closed(&mut self) {
         for waiting in self.closing.drain(..) {
-            // Whoever waited has lost patience.
+            // The caller has stopped waiting.
             let _: Result<(), ()> = waiting.send(());
         }
     }
@@ -283,7 +283,7 @@ impl JobActor {
         Caller::job(&format!("job:{}", self.job.name()))
     }
 
-    /// What an order leads to once it is journaled; and where it stands, when it is paused between two steps.
+    /// Applies a journaled order. Returns the progress to journal when the job is paused between two steps.
     fn obey(&mut self, order: Order) -> Option<JobCommand> {
         let now = self.deps.clock.now();
         let mut status = lock(&self.status);
@@ -390,7 +390,7 @@ fn is_paused() -> Refused {
         .into()
 }
 
-/// There may be something to do: look now. A job that failed waits all the same.
+/// A message: there may be something to do now. A job that failed waits all the same.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Woken;
@@ -410,7 +410,7 @@ impl Handler<Woken> for JobActor {
     }
 }
 
-/// Do no further step, keep where it stands, and say when that is done.
+/// Runs no further step, keeps the progress, and reports when that is done.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Close(pub(super) oneshot::Sender<()>);

@@ -1,4 +1,4 @@
-//! The job that compares the records' rows with the journal: it tells what differs, and repairs nothing.
+//! The job that compares the records' rows with the journal: it reports differences, and repairs nothing.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use crate::journal::{Body, Entry, Position};
 use crate::projections::{RecordName, StoreError, as_of, ops, records};
 use crate::report;
 
-/// A day.
+/// Milliseconds between two runs: a day.
 const EVERY_MS: i64 = 24 * 60 * 60 * 1_000;
-/// Entries of the journal looked at in one step.
+/// Entries of the journal read in one step.
 const STEP_ENTRIES: usize = 64;
 
-/// Goes through the journal, and holds the row of each record that it tells of against the record's own stream.
+/// Reads the journal, and compares the row of each record in it with the record's own stream.
 pub struct ProjectionCheck {
     deps: Arc<ActorDeps>,
-    /// The last position this run looks at; 0 before it is known.
+    /// The last position that this run reads; 0 before it is known.
     last: AtomicU64,
     /// Rows that differ, in this run.
     differing: AtomicU64,
@@ -38,7 +38,7 @@ impl ProjectionCheck {
         }
     }
 
-    /// The last position this run looks at: what the projections had shown when it began.
+    /// The last position that this run reads: what the projections had shown when it began.
     fn last(&self, from: Option<Position>) -> Result<Position, StoreError> {
         match (from, self.last.load(Ordering::Relaxed)) {
             (Some(_), known @ 1..) => Ok(known),
@@ -87,7 +87,7 @@ impl ProjectionCheck {
         Ok(Step::Done { counts, noted })
     }
 
-    /// Tells of erased entries that no event accounts for. Returns how many problems that is.
+    /// Reports erased entries that no event accounts for. Returns their number.
     fn hold_erased(&self, entries: &[Entry]) -> Result<u64, StoreError> {
         let mut judge = self.judge.lock();
         let problems = judge.hold(&*self.deps.journal, entries)?;

@@ -1,8 +1,8 @@
-//! The job that makes a database anew when its files have grown far beyond what is in them: the projections', and what the
-//! journal keeps besides its history.
+//! The job that compacts a database when its files have grown far beyond its content: that of the projections, and that of
+//! the journal.
 //!
-//! sled reuses the place of what was removed and gives none back to the disk, and how much of its files is dead cannot
-//! be asked. So they are held against what they were when they were made anew last.
+//! sled reuses the space of what was removed but returns none to the disk, and does not report how much of its files is
+//! unused. So the size of the files is compared with their size after the last compaction.
 
 use std::sync::Arc;
 
@@ -13,25 +13,25 @@ use crate::domain::vacuum::VacuumStatus;
 use crate::journal::Sizes;
 use crate::projections::{StoreError, contents, ops};
 
-/// What a database may have beside twice its last size, in bytes: a small one is left alone.
+/// Bytes that a database may have in excess of twice its last size: a small one is not compacted.
 pub const SLACK_BYTES: u64 = 64 * 1024 * 1024;
 /// How often a database's bytes may be those of its rows. sled's files come to ten to twelve times their rows where many small ones
 /// change: beyond that it is worth a copy.
 const ROWS_TIMES: u64 = 12;
 /// How often it is looked how large the databases are.
 const LOOK_EVERY_MS: i64 = 60_000;
-/// What is left free on the disk beside the new files, in bytes.
+/// What stays free on the disk in addition to the new files, in bytes.
 const SPARE_BYTES: u64 = 64 * 1024 * 1024;
-/// Rows of ended contents looked at between two rests.
+/// Rows of ended contents read between two rests.
 const ENDED_ROWS: usize = 256;
 
-/// Makes databases anew while they are used.
+/// Compacts databases while they are used.
 pub struct Compaction {
     deps: Arc<ActorDeps>,
     slack_bytes: u64,
 }
 
-/// What is made anew.
+/// A database that can be compacted.
 #[derive(Clone, Copy, Debug)]
 enum Base {
     Projections,
@@ -50,7 +50,7 @@ impl Base {
 }
 
 impl Compaction {
-    /// A compaction that lets each database have so many bytes beside twice its last size.
+    /// A compaction that allows each database `slack_bytes` in excess of twice its last size.
     pub fn new(deps: &Arc<ActorDeps>, slack_bytes: u64) -> Self {
         Self {
             deps: deps.clone(),
@@ -89,7 +89,7 @@ impl Compaction {
     fn renew(&self, base: Base, before: Sizes, heed: &StepContext) -> Result<Step, StoreError> {
         let mut go_on = |rows| {
             heed.tell(rows, 0);
-            // A vacuum makes the database anew too, and does not wait.
+            // A vacuum compacts the database too, and does not wait.
             !heed.stop_asked() && !self.is_vacuuming()
         };
         let whole = match base {
@@ -109,8 +109,8 @@ impl Compaction {
         })
     }
 
-    /// Has the journal let go of contents that ended: when it was made of its log alone, it could not tell which those are.
-    /// Returns whether it came to its end.
+    /// Has the journal release contents that ended: a database rebuilt from the log alone cannot know which those are.
+    /// Returns whether it completed.
     fn release_payloads(&self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
         let (mut place, mut pace) = (None, Pace::start());
         loop {
@@ -128,7 +128,7 @@ impl Compaction {
         }
     }
 
-    /// What cannot be read is no reason to wait: the vacuum would not go on either.
+    /// Whether a vacuum runs. A failed read counts as no: the vacuum could not continue either.
     fn is_vacuuming(&self) -> bool {
         let vacuums = ops::vacuums(&self.deps.store);
         let open = vacuums.ok().and_then(|vacuums| vacuums.open);
@@ -136,9 +136,9 @@ impl Compaction {
     }
 }
 
-/// How large a database may be, some slack aside: twice what it was when it was made anew, or what befits its rows if that is
-/// less. What is written while it is copied makes it larger than those alone; so it grows by a quarter at least, or one copy would
-/// follow the other.
+/// How large a database may be, without the slack: twice its size after the last compaction, or what its rows justify if that
+/// is less. What is written during the copy makes it larger than its rows alone; so a growth of a quarter is always allowed, or
+/// one compaction would follow the other.
 fn allowed(sizes: Sizes) -> u64 {
     let (compacted, rows) = (sizes.compacted, sizes.rows.saturating_mul(ROWS_TIMES));
     let twice = compacted.saturating_mul(2);

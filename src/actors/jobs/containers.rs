@@ -1,5 +1,5 @@
-//! The jobs that let go of what need not be kept: abandoned uploads, entries of tags' lists, and what cleanup removes. They
-//! walk all containers and leave the work to [`Upkeep`].
+//! The jobs that remove what need not be kept: abandoned uploads, entries of tags' lists, and what cleanup removes. They
+//! visit all containers and leave the work to [`Upkeep`].
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::actors::{ActorDeps, Refused};
 use crate::domain::job::Counts;
 use crate::projections::records;
 
-/// Items of a container looked at in one step, some milliseconds' worth.
+/// Items of a container read in one step, some milliseconds' worth.
 const STEP_ITEMS: usize = 128;
 /// Between two runs over the uploads, in milliseconds: a minute, for a promise counts against its org's quota.
 const ABANDONED_MS: i64 = 60 * 1_000;
@@ -31,7 +31,7 @@ pub struct AbandonedUploads(pub Arc<Upkeep>);
 /// Removes entries of records long doomed from the tags' lists.
 pub struct TagScrub(pub Arc<ActorDeps>, pub Arc<Upkeep>);
 
-/// Lets go of content and first answers that were kept as long as they must.
+/// Removes content and first answers whose retention has passed.
 pub struct Cleanup(pub Arc<ActorDeps>, pub Arc<Upkeep>);
 
 impl Job for AbandonedUploads {
@@ -138,18 +138,18 @@ impl Job for Cleanup {
     }
 }
 
-/// Where a walk through all containers stands.
+/// The progress of a walk through all containers.
 #[derive(Default, Serialize, Deserialize)]
 struct Lanes {
-    /// The containers on their way, each with where its next page begins.
+    /// The containers in progress, each with the place of its next page.
     open: Vec<(Container, Option<Vec<u8>>)>,
     /// The last one that was begun.
     last: Option<Container>,
 }
 
-/// A page of each of some containers; the next step goes on there, with further ones in the place of those that are done.
+/// Works on a page of each of some containers; the next step continues there, with further ones replacing those that are done.
 /// One that takes no changes at the moment, because it is vacuumed, is left to the next run. One that fails is tried again
-/// with the next step, and the step fails when that is all there is: the others need not wait for it.
+/// with the next step, and the step fails when only failed ones are left: the others need not wait for it.
 fn in_lanes(
     deps: &ActorDeps,
     from: Option<&Place>,
@@ -217,7 +217,7 @@ pub(super) fn after(next: Option<Vec<u8>>, counts: Counts) -> Step {
             counts,
         },
         None => Step::Done {
-            // What was let go of is an event of its container.
+            // What was removed is an event of its container.
             noted: false,
             counts,
         },

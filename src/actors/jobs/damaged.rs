@@ -1,4 +1,4 @@
-//! The job that removes copies of damaged content, once an operator had time to look at them.
+//! The job that removes copies of damaged content, after operators have had time to inspect them.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::domain::OrgCode;
 /// Between two runs, in milliseconds: a day, of which the copies are kept many.
 const EVERY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// Removes what repairs set aside, one org a step.
+/// Removes the damaged copies that repairs kept, one org a step.
 pub struct DamagedCopies {
-    /// Where the copies are.
+    /// The content store with the copies.
     pub content: Arc<dyn ContentStore>,
     /// Removes those of one org.
     pub upkeep: Arc<Upkeep>,

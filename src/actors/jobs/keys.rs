@@ -7,7 +7,7 @@ use super::{Job, Place, Step, StepContext, counted};
 use crate::actors::ActorDeps;
 use crate::actors::signing_keys::SigningKeys;
 
-/// How often it is looked at whether the clock has caught up with the end of a key, or is believed again.
+/// How often the clock is checked: whether it has reached the end of a key, or is trusted again.
 const LOOK_EVERY_MS: i64 = 1_000;
 
 /// Removes ended keys. It wakes when the next one ends, or after a rotation.

@@ -1,4 +1,4 @@
-//! Jobs: upkeep in small steps, each with a status anybody can read, a place to go on at, a pause and a way back.
+//! Jobs: upkeep in small steps, each with a status anybody can read, a place to continue at, pause and resume.
 //!
 //! To add one: a type that implements [`Job`], and a line where the server is built.
 
@@ -41,18 +41,18 @@ pub trait Job: Send + Sync + 'static {
     /// Its name, such as `ttl-sweep`: what operators call it, and its events. Never changes.
     fn name(&self) -> &'static str;
 
-    /// What it is for, in one sentence.
+    /// The purpose of the job, in one sentence.
     fn purpose(&self) -> &'static str;
 
     /// Milliseconds from the beginning of a run to that of the next; `None` for one that says itself when there is
     /// something to do.
     fn every_ms(&self) -> Option<i64>;
 
-    /// Does a little, some milliseconds' worth, from where the step before ended; `None` begins a run. May block. What
-    /// takes longer tells its progress, and ends soon when it is asked to stop.
+    /// Does some milliseconds' worth of work, from where the step before ended; `None` begins a run. May block. A longer step
+    /// reports its progress, and ends soon when it is asked to stop.
     fn step(&self, from: Option<&Place>, heed: &StepContext) -> Step;
 
-    /// Whether it removes something for good by the clock: then it does nothing while the clock is not believed.
+    /// Whether it removes something for good by the clock: then it does nothing while the clock is not trusted.
     fn destroys(&self) -> bool {
         false
     }
@@ -63,22 +63,22 @@ pub trait Job: Send + Sync + 'static {
     }
 }
 
-/// Where a step ended.
+/// The progress at which a step ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Kept in the journal, so that a restart goes on there. A number, such as a position in the journal, because it
-    /// must not tell of a record that is erased later.
+    /// Kept in the journal, so that the job continues there after a restart. A number, such as a position in the journal,
+    /// because it must not identify a record that is erased later.
     Kept(u64),
-    /// Whatever the job likes, and gone with the process: a restart begins the run anew.
+    /// Any bytes of the job's own, lost with the process: after a restart the run begins again.
     Passing(Vec<u8>),
 }
 
-/// What a step led to.
+/// The outcome of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// There is more to do.
+    /// The run is not over yet.
     More {
-        /// Where the next step goes on; `None` for at the beginning.
+        /// Where the next step begins; `None` for at the beginning.
         at: Option<Place>,
         /// What this step did.
         counts: Counts,
@@ -109,7 +109,7 @@ pub fn counted<const N: usize>(counts: [(&str, u64); N]) -> Counts {
     some.map(|(name, count)| (name.to_owned(), count)).collect()
 }
 
-/// What a step heeds, and tells on its way.
+/// What a step checks and reports while it runs.
 #[derive(Debug, Default)]
 pub struct StepContext {
     stop: AtomicBool,
@@ -139,7 +139,7 @@ impl StepContext {
     }
 }
 
-/// Every job there is: starts their actors, tells how they are, and ends them.
+/// All jobs: starts their actors, reports their status, and stops them.
 pub struct Jobs {
     entries: Vec<Entry>,
     thread: ActorThread,
@@ -153,7 +153,7 @@ struct Entry {
 }
 
 impl Jobs {
-    /// Starts jobs: each goes on where it stood. Whatever the clock was set to, it is looked at every
+    /// Starts jobs: each continues where it stopped. Whatever the clock was set to, each is checked every
     /// `longest_sleep_ms`.
     ///
     /// # Panics
@@ -181,12 +181,12 @@ impl Jobs {
         })
     }
 
-    /// How every job is.
+    /// The status of every job.
     pub fn list(&self) -> Vec<Status> {
         self.entries.iter().map(Entry::look).collect()
     }
 
-    /// How one job is.
+    /// The status of one job.
     ///
     /// # Errors
     /// `not-found` for a name that no job has.

@@ -12,7 +12,7 @@ const BACK_OFF_MS_MAX: i64 = 300_000;
 /// When a job whose last run is not known has its first, at the latest: not while the server is opening.
 const FIRST_RUN_MS_MAX: i64 = 600_000;
 
-/// What a job does at the moment.
+/// The activity of a job at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Waits for its time.
@@ -40,40 +40,40 @@ impl State {
 /// A run that is not over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// When it began, or went on after a restart.
+    /// When the run began, or continued after a restart.
     pub started_at: Timestamp,
-    /// What it did so far.
+    /// What the run did so far.
     pub counts: Counts,
-    /// How far its step is.
+    /// The progress of the current step.
     pub done: u64,
-    /// Of how much; 0 when that is not known.
+    /// The total of that progress; 0 when that is not known.
     pub total: u64,
 }
 
-/// How a job is.
+/// The status of a job, for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Name of the job, such as `ttl-sweep`.
     pub name: &'static str,
-    /// What it is for.
+    /// The job's purpose, in one sentence.
     pub purpose: &'static str,
     /// Milliseconds between the beginnings of two runs; `None` for one that follows what is due.
     pub every_ms: Option<i64>,
-    /// It does nothing until it is resumed.
+    /// Whether the job does nothing until it is resumed.
     pub paused: bool,
     /// The run that is not over.
     pub run: Option<Run>,
-    /// When it runs or goes on next, unless it is paused; `None` when it waits to be woken.
+    /// When it next runs or continues, unless it is paused; `None` when it waits to be woken.
     pub next_run_at: Option<Timestamp>,
-    /// When the last run ended that is known of.
+    /// When the last known run ended.
     pub last_run_at: Option<Timestamp>,
     /// What that run did.
     pub last_counts: Counts,
     /// Steps in a row that failed.
     pub failing: u32,
-    /// Why the last of them failed.
+    /// Why the last run failed.
     pub error: Option<String>,
-    /// Runs that came to their end, since the process began.
+    /// Runs completed since the process began.
     pub runs: u64,
     /// Steps that failed, since the process began.
     pub failures: u64,
@@ -103,7 +103,7 @@ impl Status {
         }
     }
 
-    /// What it does at the moment.
+    /// The activity of the job at the moment.
     pub fn state(&self) -> State {
         if self.paused {
             return State::Paused;
@@ -141,7 +141,7 @@ impl Status {
         }
     }
 
-    /// A run is over; the next one follows its interval, or comes at the time that is told.
+    /// Ends a run; the next one follows its interval, or comes at the time given.
     pub(super) fn end(&mut self, now: Timestamp, next: Option<Timestamp>) {
         let Some(run) = self.run.take() else { return };
         self.runs += 1;
@@ -150,7 +150,7 @@ impl Status {
         self.follow(run.started_at, next);
     }
 
-    /// There was nothing to do: no run at all.
+    /// Ends a run that found nothing to do: it does not count as a run.
     pub(super) fn leave(&mut self, now: Timestamp, next: Option<Timestamp>) {
         (self.failing, self.error) = (0, None);
         let started_at = self.run.take().map_or(now, |run| run.started_at);

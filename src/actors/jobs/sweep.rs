@@ -1,6 +1,6 @@
 //! The job that journals the end of records whose time has come. They read as doomed from that time on, swept or not.
 //!
-//! What is under a legal hold stays in its way. It goes past that once, and looks at it again when a hold is released.
+//! A record under a legal hold stays. The sweep passes it once, and checks it again when a hold is released.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::pin::Pin;
@@ -18,9 +18,9 @@ use crate::projections::due;
 
 /// Records doomed in one step.
 const STEP_RECORDS: usize = 256;
-/// Rows looked at in one step; more than are doomed, when held ones stand between.
+/// Rows read in one step; more than are doomed, for held ones in between.
 const STEP_ROWS: usize = 4_096;
-/// When what could not be doomed because of a vacuum is looked at again.
+/// When what could not be doomed because of a vacuum is tried again.
 const REFUSED_MS: i64 = 60_000;
 
 /// Dooms what is due. It wakes when the next record is, or when a due time is set.
@@ -31,14 +31,14 @@ pub struct TtlSweep {
     pass: Mutex<Pass>,
 }
 
-/// What is known from step to step.
+/// State kept from step to step.
 #[derive(Clone, Default)]
 struct Pass {
-    /// All due times ahead of this place need not be looked at again: what stands there is held.
+    /// Due times before this place need not be read again: their records are held.
     passed: Option<Vec<u8>>,
     /// The time at which it was passed: what is added later is due later, unless the clock was set back.
     at: Option<Timestamp>,
-    /// How often something had become due behind the sweep's back.
+    /// The value of `due_again` of the actors' state when this pass began.
     again: u64,
     /// Records of this pass that take no changes at the moment.
     refused: u64,
@@ -69,7 +69,7 @@ struct Doomed {
 }
 
 impl TtlSweep {
-    /// One that looks at least every `longest_sleep_ms`, whatever it was told meanwhile.
+    /// A sweep that reads the due times at least every `longest_sleep_ms`, whatever it is notified of.
     pub fn new(registry: &Arc<ActorRegistry>, longest_sleep_ms: u64) -> Self {
         Self {
             deps: registry.deps().clone(),

@@ -1,4 +1,4 @@
-//! Bringing an org's export in: entry by entry, each as it was, into streams that nobody else can write meanwhile.
+//! Imports an org's export: entry by entry, each unchanged, into streams that nobody else can write meanwhile.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -25,7 +25,7 @@ use crate::projections::{identity, records};
 /// Entries read from the journal at a time.
 const READ_ENTRIES: usize = 1_000;
 
-/// What a page of the history led to.
+/// The outcome of a page of the history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportedPage {
     /// Entries that were written.
@@ -35,10 +35,10 @@ pub struct ImportedPage {
 }
 
 impl Offboardings {
-    /// Begins an import, or goes on with the one of the same manifest. The org takes no changes until it ends.
+    /// Begins an import, or continues the one of the same manifest. The org takes no changes until it ends.
     ///
     /// # Errors
-    /// `conflict` when the code is taken, or another import of it is on its way.
+    /// `conflict` when the code is taken, or another import of it is in progress.
     pub async fn begin_import(
         &self,
         org: &OrgCode,
@@ -126,12 +126,12 @@ impl Offboardings {
         Ok(version > 0 || known.is_some() || !records.is_empty() || !objects.is_empty())
     }
 
-    /// Writes a page of the history. All of it is looked at before any of it is written; what is there already, from an
-    /// earlier try, is left alone.
+    /// Writes a page of the history. All of it is checked before any of it is written; entries that an earlier try wrote
+    /// are skipped.
     ///
     /// # Errors
-    /// `invalid-state` when no import is on its way, `invalid-input` for a line that cannot be taken, `conflict` when
-    /// something else stands in its place, `unavailable` while a user is being erased whom a line makes a member.
+    /// `invalid-state` when no import is in progress, `invalid-input` for a line that cannot be taken, `conflict` when
+    /// another entry is in its place, `unavailable` while a user is being erased whom a line makes a member.
     pub async fn import_events(
         &self,
         org: &OrgCode,
@@ -177,7 +177,7 @@ impl Offboardings {
         for outcome in pending {
             match outcome.await.unwrap_or(Outcome::Unavailable) {
                 Outcome::Appended { .. } => page.appended += 1,
-                // Behind one that found no room, others of its stream do not fit either.
+                // After one that found no room, others of its stream do not fit either.
                 Outcome::Busy | Outcome::Moved { .. } => refused = refused.or(Some(Refused::Busy)),
                 other => refused = Some(not_appended(other)),
             }
@@ -206,7 +206,7 @@ impl Offboardings {
             .collect()
     }
 
-    /// What stands at an entry's place is that entry.
+    /// Checks that the entry already stored at an entry's place is that entry.
     fn check_there(&self, append: &Append) -> Result<(), Refused> {
         let version = append.expected + 1;
         let there = self.deps.journal.stream(&append.stream, version, 1);
@@ -228,10 +228,10 @@ impl Offboardings {
         }
     }
 
-    /// Which of some objects are not there yet.
+    /// The given objects that have not been uploaded yet.
     ///
     /// # Errors
-    /// `invalid-state` when no import is on its way.
+    /// `invalid-state` when no import is in progress.
     pub async fn missing_objects(
         &self,
         org: &OrgCode,
@@ -256,10 +256,10 @@ impl Offboardings {
         offload::try_blocking(look).await
     }
 
-    /// Leave to add to an org that is being imported, until it is dropped: no vacuum begins meanwhile.
+    /// Permission to add to an org that is being imported, until it is dropped: no vacuum begins meanwhile.
     ///
     /// # Errors
-    /// `invalid-state` when no import is on its way.
+    /// `invalid-state` when no import is in progress.
     pub fn enter_import(&self, org: &OrgCode) -> Result<Pass, Refused> {
         let pass = self.deps.admission.enter_held(org)?;
         if self.passage(org)?.is_importing() {
@@ -273,11 +273,11 @@ impl Offboardings {
         }
     }
 
-    /// Ends an import once all of it is there, with one more owner if that is wanted: the org is open from then on.
+    /// Ends a complete import, with one more owner if one is given: the org is open from then on.
     ///
     /// # Errors
-    /// `invalid-state` when none is on its way, something is missing, or the only owner was erased here; `not-found` for an
-    /// owner who is not there, `unavailable` for one who is being erased.
+    /// `invalid-state` when no import is in progress, something is missing, or the only owner was erased here; `not-found`
+    /// for an unknown owner, `unavailable` for one who is being erased.
     pub async fn finish_import(
         &self,
         org: &OrgCode,
@@ -313,7 +313,7 @@ impl Offboardings {
         let erased =
             offload::try_blocking(move || erased_users(&*journal).map_err(Refused::failed));
         for user_id in erased.await? {
-            // Nobody becomes a user, and no erasure begins, until this is over.
+            // Until this is over no user is created, and no erasure begins.
             let _user = self.deps.admission.enter_user(&user_id)?;
             if identity::user(store, &user_id).map_err(failed)?.version > 0 {
                 continue;
@@ -397,10 +397,10 @@ impl Offboardings {
         }
     }
 
-    /// Gives an import up. What it brought stays, out of everybody's sight, until the org is vacuumed.
+    /// Cancels an import. What it wrote stays, hidden from everybody, until the org is vacuumed.
     ///
     /// # Errors
-    /// `invalid-state` when none is on its way.
+    /// `invalid-state` when no import is in progress.
     pub async fn cancel_import(
         &self,
         org: &OrgCode,
@@ -415,7 +415,7 @@ impl Offboardings {
     }
 }
 
-/// The users who were erased here, as the events of vacuums tell: those are never erased.
+/// The users who were erased here, from the events of vacuums, which are never erased.
 fn erased_users(journal: &dyn Journal) -> Result<BTreeSet<String>, JournalError> {
     let stream = StreamId::named(StreamId::VACUUM);
     let (mut asked, mut erased) = (HashMap::new(), BTreeSet::new());

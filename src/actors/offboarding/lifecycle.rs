@@ -1,4 +1,4 @@
-//! The actor that wakes, looks at the clock, and does what is due for each org that leaves.
+//! The actor that wakes by the clock and does what is due for each org that is leaving.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -49,7 +49,7 @@ impl Actor for Lifecycle {
     }
 }
 
-/// Look what there is to do.
+/// A message: check what is due.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Look;
@@ -114,13 +114,13 @@ impl Offboardings {
         }
     }
 
-    /// Whether the time of something that is erased has come, by a clock that is believed.
+    /// Whether a time at which something is erased has come, by the trusted clock.
     fn has_come(&self, at: Timestamp) -> bool {
         self.deps.clock.may_destroy().is_ok_and(|now| now >= at)
     }
 
-    /// From when on an export is not to be there any more: a finished one is kept for a while behind the last moment in
-    /// which somebody waited for it, one that was called off is not.
+    /// When an export is to be removed: a complete one is kept for a while after the last moment in which somebody waited
+    /// for it, a cancelled one is not.
     fn removed_at(&self, passage: &OrgTransfer, export: &Export) -> Option<Timestamp> {
         let made = export.made.as_ref().map(|made| made.at);
         let kept = |from: Timestamp| from.plus_millis(self.settings.export_kept_ms);
@@ -202,7 +202,7 @@ impl Offboardings {
         if due { self.purge(org).await } else { Ok(()) }
     }
 
-    /// Asks for a vacuum of the org, unless another is on its way: then it is tried again.
+    /// Requests a vacuum of the org, unless another one is open: then it is tried again.
     async fn purge(&self, org: &OrgCode) -> Result<(), Refused> {
         let _alone = self.changing.lock().await;
         let vacuums = ops::vacuums(&self.deps.store).map_err(failed)?;
@@ -262,7 +262,7 @@ impl Offboardings {
             override_holds: false,
         };
         match self.operations.vacuum(request, Caller::job(JOB)).await {
-            // Somebody else was faster: it is asked for again.
+            // Another vacuum was first: this one is requested again later.
             Err(Refused::Rejected { rejection, .. })
                 if rejection.tag == ErrorTag::VacuumMutexLocked =>
             {
@@ -272,12 +272,12 @@ impl Offboardings {
         }
     }
 
-    /// Looks how far the erasing is.
+    /// Checks the progress of the vacuum.
     async fn watch(&self, org: &OrgCode, open: &Offboarding) -> Result<(), Refused> {
         let vacuum_id = open.vacuum_id.clone().unwrap_or_default();
         let vacuum = ops::vacuum(&self.deps.store, &vacuum_id).map_err(failed)?;
         let Some(vacuum) = vacuum else {
-            // A crash came between the two events, or somebody else's vacuum.
+            // A crash came between the two events, or another vacuum.
             return self.ask_for_vacuum(org, open, vacuum_id).await;
         };
         match vacuum.status {
@@ -304,11 +304,11 @@ impl Offboardings {
         }
     }
 
-    /// Has whoever looks at the offboarding see why it does not go on.
+    /// Records in the offboarding why it does not continue.
     async fn tell_blocked(&self, org: &OrgCode, why: String) {
         let block = OffboardingAction::Block { why };
         match self.execute(org, block, &Caller::job(JOB)).await {
-            // An export beside any offboarding has nobody to tell but the operator, who was told.
+            // An export without an offboarding has no event for it; the operator was notified.
             Ok(_) | Err(Refused::Rejected { .. }) => {}
             Err(refused) => report::notice(&format!("the offboarding of {org}: {refused}")),
         }

@@ -99,7 +99,7 @@ impl Operations {
         Ok(())
     }
 
-    /// Has all wrong codes forgotten, for whoever gives the right one. The lock is on all addresses or on one; this call
+    /// Clears all counted wrong codes, for a caller with the right code. The lock is on all addresses or on one; this call
     /// itself is never locked, and no faster after wrong codes than the others that are not.
     ///
     /// # Errors

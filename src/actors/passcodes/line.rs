@@ -1,4 +1,4 @@
-//! Who waits for a passcode to be looked at: a short line that each address has its turns in, whoever floods it.
+//! The queue of passcodes to check: short, with turns for each address, so that no address can fill it.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
@@ -10,13 +10,13 @@ use super::super::Refused;
 use super::Peer;
 use crate::offload;
 
-/// Passcodes that may wait to be looked at: some seconds' worth. Past it callers get 429, the newest of the address with
+/// Passcodes that may wait for a check: some seconds' worth. Past it callers get 429, the newest of the address with
 /// the most of them first.
 pub(super) const PASSCODES_WAITING_MAX: usize = 64;
 
 /// The line. Known addresses and others take turns, and within each the addresses do.
 pub(super) struct Line {
-    /// Passcodes looked at at once; each takes 32 MiB and a processor.
+    /// Passcodes checked at once; each takes 32 MiB and a processor.
     at_once: usize,
     state: Mutex<State>,
 }
@@ -47,11 +47,11 @@ struct Lane {
     waiting: HashMap<Peer, VecDeque<oneshot::Sender<Place>>>,
 }
 
-/// A place to look at a passcode; the next in line has it when it is dropped.
+/// Permission to check a passcode; when it is dropped, the next in the queue gets it.
 pub(super) struct Place(Option<Arc<Line>>);
 
 impl Line {
-    /// How many are looked at or wait for it.
+    /// The number of passcodes that are checked or wait for a check.
     pub(super) fn len(&self) -> usize {
         let state = self.state();
         state.looking + state.waiting()
@@ -73,14 +73,14 @@ impl Line {
         told.await.map_err(|_| Refused::Busy)
     }
 
-    /// Hands a place on, or gives it up when nobody waits.
+    /// Passes a place to the next in the queue, or frees it when the queue is empty.
     fn next(self: &Arc<Self>) {
         let mut state = self.state();
         while let Some(next) = state.take() {
             let place = Place(Some(self.clone()));
             match next.send(place) {
                 Ok(()) => return,
-                // The caller hung up: this place is not given back, the next in line has it.
+                // The caller disconnected: this place is not given back, the next in the queue gets it.
                 Err(mut place) => place.0 = None,
             }
         }
@@ -109,7 +109,7 @@ impl State {
             } else {
                 self.others.of(from)
             };
-            // A known address is let in before others have a second place each.
+            // A known address is admitted before others have a second place each.
             let fewest = if known { own } else { own + 1 };
             let made_room =
                 self.others.give_up_newest(fewest) || known && self.known.give_up_newest(own + 1);
@@ -167,7 +167,7 @@ impl Lane {
         first
     }
 
-    /// Refuses the newest of the address that has the most, if that is more than so many.
+    /// Refuses the newest of the address that has the most, if that is more than `fewest`.
     fn give_up_newest(&mut self, fewest: usize) -> bool {
         let most = self.waiting.iter().max_by_key(|(_, own)| own.len());
         let Some((from, _)) = most.filter(|(_, own)| own.len() > fewest) else {
@@ -188,7 +188,7 @@ impl Lane {
         self.tidy();
     }
 
-    /// Takes the turns of those away who wait no more.
+    /// Removes the turns of addresses that have nothing waiting.
     fn tidy(&mut self) {
         self.waiting.retain(|_, own| !own.is_empty());
         let waiting = &self.waiting;
@@ -197,8 +197,8 @@ impl Lane {
 }
 
 impl Place {
-    /// Does what takes a processor and 32 MiB for a while, on a thread of its own. The place goes with the work, which
-    /// goes on when the caller hangs up.
+    /// Runs work that takes a processor and 32 MiB for a while, on a thread of its own. The place is held by the work, which
+    /// continues when the caller disconnects.
     pub(super) async fn look<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -240,7 +240,7 @@ mod tests {
             .poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// Somebody who has joined the line and waits.
+    /// Joins the queue, and returns the waiting future.
     fn join(line: &Arc<Line>, last: u8, known: bool) -> Entering {
         let line = line.clone();
         let mut entering: Entering = Box::pin(async move { line.enter(from(last), known).await });
@@ -328,7 +328,7 @@ mod tests {
             Poll::Ready(Ok(place)) => place,
             Poll::Ready(Err(_)) | Poll::Pending => panic!("the next in line has it"),
         };
-        // Handed over, and then nobody took it.
+        // Handed over to a caller that is gone.
         let handed = join(&line, 4, false);
         drop(place);
         drop(handed);

@@ -10,7 +10,7 @@ const WINDOW_MS: i64 = 15 * 60 * 1_000;
 /// How long the wrong passcodes of an account count: a day.
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// How many wrong passcodes there may be.
+/// Limits of wrong passcodes.
 #[derive(Clone, Copy, Debug)]
 pub struct WrongMax {
     /// For one account from one address within a quarter of an hour.
@@ -22,9 +22,9 @@ pub struct WrongMax {
 /// Who tries a passcode.
 #[derive(Clone, Copy)]
 pub(in crate::actors) struct Attempt {
-    /// What is signed in with.
+    /// The hash of the e-mail address given at sign-in.
     pub(in crate::actors) name: Name,
-    /// Where it comes from.
+    /// The address it comes from.
     pub(in crate::actors) peer: Peer,
     /// The account signed in from there before.
     pub(in crate::actors) known: bool,
@@ -53,7 +53,7 @@ impl Tries {
         }
     }
 
-    /// Whether a passcode may be looked at.
+    /// Whether a passcode may be checked.
     ///
     /// # Errors
     /// `throttled`, with the time to wait; the same whether or not there is such an account.
@@ -113,7 +113,7 @@ impl Tries {
         self.by_name.remove(name);
     }
 
-    /// What one wrong passcode takes of a day.
+    /// The part of a day that one wrong passcode uses up, in milliseconds.
     fn each_ms(&self) -> i64 {
         DAY_MS / i64::from(self.max.day.max(1))
     }
@@ -127,7 +127,7 @@ impl Recent {
         }
     }
 
-    /// How long they count yet.
+    /// Milliseconds for which they still count.
     fn left_ms(&self, now: Timestamp) -> i64 {
         self.since.millis() + WINDOW_MS - now.millis()
     }
@@ -199,7 +199,7 @@ mod tests {
         for number in 100..110 {
             tries.begin(attempt(number, true), at(0)).unwrap();
         }
-        // One an hour is let go of, and a right one is given back.
+        // One an hour is forgotten, and a right one is given back.
         tries.begin(attempt(101, false), at(60)).unwrap();
         assert!(tries.check(attempt(102, false), at(60)).is_err());
         tries.was_right(attempt(101, false));

@@ -27,14 +27,14 @@ pub struct Abandoned {
     pub doomed: usize,
     /// Uploads over active records that are not waited for any more. The records stay as they are.
     pub given_up: usize,
-    /// Where to go on; `None` at the end.
+    /// Where to continue; `None` at the end.
     pub next: Option<Vec<u8>>,
 }
 
-/// An upload over an active record, with what was looked at: the record, and the holds of its org.
+/// An upload over an active record, with what was read: the record, and the holds of its org.
 type Lookup = (GivenUpUpload, [Guard; 2]);
 
-/// What a look at the uploads found.
+/// What a page of uploads contained.
 #[derive(Default)]
 struct Found {
     scanned: usize,
@@ -165,7 +165,7 @@ fn look(deps: &ActorDeps, page: &Page, patience: UploadTimeouts) -> Result<Found
 
 /// An upload that is overdue.
 pub(super) enum Overdue {
-    /// It was to be a record's first content.
+    /// The upload was to be a record's first content.
     First,
     /// It was to replace the content of an active record.
     OverActive(Lookup),
@@ -178,7 +178,7 @@ pub(super) fn overdue(
     patience: UploadTimeouts,
 ) -> Result<Option<(Uuid, Overdue)>, StoreError> {
     let now = deps.clock.trusted();
-    // Ahead of the record, which may otherwise be of an earlier version.
+    // Before the record, which may otherwise be of an earlier version.
     let place = Place {
         org: key.org.clone(),
         container: key.container.clone(),

@@ -1,4 +1,4 @@
-//! Cleanup: lets go of what has been kept as long as it must, and only then removes its bytes.
+//! Cleanup: journals the removal of what has been kept as long as it must, and only then removes its bytes.
 
 use std::collections::BTreeMap;
 
@@ -22,17 +22,17 @@ const ANSWERS: u8 = b'a';
 /// What one step of cleanup did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cleaned {
-    /// Contents and first answers looked at.
+    /// Contents and first answers read.
     pub scanned: usize,
-    /// What was let go of.
+    /// What was removed, by kind.
     pub removed: Removed,
     /// Bytes of the files that were removed.
     pub bytes: u64,
-    /// Where to go on; `None` at the end.
+    /// Where to continue; `None` at the end.
     pub next: Option<Vec<u8>>,
 }
 
-/// What cleanup let go of, by what it was.
+/// What cleanup removed, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     /// Contents of earlier versions that were removed.
@@ -50,7 +50,7 @@ impl Upkeep {
     /// uploads that were given up are kept; everything else is a setting.
     ///
     /// # Errors
-    /// See [`Refused`]. What was journaled stays let go, and is gone from where the step begins.
+    /// See [`Refused`]. What was journaled stays removed, so the step can be repeated from where it began.
     pub async fn cleanup(
         &self,
         place: &Place,
@@ -121,7 +121,7 @@ impl Upkeep {
                 EndedBy::Doomed => cleaned.removed.doomed_content += 1,
                 EndedBy::Abandoned => cleaned.removed.uploads += 1,
             }
-            // Inline content lies in the log, which only a vacuum erases.
+            // Inline content is in the log, which only a vacuum erases.
             if let ContentPlace::Object(object_id) = content.place {
                 let org = step.place.org.clone();
                 objects.push(ObjectName { org, object_id });
@@ -131,7 +131,7 @@ impl Upkeep {
         Ok(seen.next)
     }
 
-    /// Removes the files of what the journal has let go. One that stays is an orphan, which nobody can read.
+    /// Deletes the files of what was removed from the journal. One that stays is an orphan, which nobody can read.
     async fn remove(&self, objects: Vec<ObjectName>) -> Result<u64, Refused> {
         let content = self.content.clone();
         let removed = offload::try_blocking(move || {
@@ -161,7 +161,7 @@ impl Upkeep {
     /// Removes the files of uploads that broke off, whosever they were. Returns how many there were, and their bytes.
     ///
     /// # Errors
-    /// When the disk does not read or write what is needed.
+    /// [`Refused`] when the disk does not read or write what is needed.
     pub async fn remove_leftovers(&self) -> Result<(u64, u64), Refused> {
         let content = self.content.clone();
         let since = self
@@ -196,7 +196,7 @@ impl Upkeep {
     }
 }
 
-/// One part of a step.
+/// A page of a container, read in one step.
 struct Step<'a> {
     place: &'a Place,
     behind: Option<Vec<u8>>,
@@ -223,7 +223,7 @@ fn look(
     retention: Retention,
 ) -> Result<Look, StoreError> {
     let (store, now) = (&deps.store, deps.clock.trusted());
-    // Ahead of the records' own holds, which are looked at one by one.
+    // Before the records' own holds, which are read one by one.
     let (_, guard) = legal_hold(deps, place)?;
     let (mut contents, mut guards) = (Vec::new(), BTreeMap::from([guard]));
     let (mut scanned, mut last, mut next) = (0, None, None);

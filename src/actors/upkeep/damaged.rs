@@ -15,13 +15,13 @@ use crate::offload;
 use crate::projections::{RecordName, StoreError, contents, holds, identity, records};
 use crate::report;
 
-/// Objects of an org whose copies one run looks at.
+/// Objects of an org whose copies one run checks.
 const OBJECTS_MAX: usize = 4_096;
-/// Objects of a container whose copies one run removes, by one event; the next run goes on.
+/// Objects of a container whose copies one run removes, by one event; the next run continues.
 const REPAIRS_MAX: usize = 128;
 
-/// What a look at an org's copies found: those of records, by container, with what was looked at, and those of objects that
-/// no record names any more.
+/// The copies of an org that were found: those of records, by container, with what was read, and those of objects that no
+/// record names any more.
 #[derive(Default)]
 struct Found {
     of_records: BTreeMap<ContainerName, (Vec<SetAside>, BTreeMap<StreamId, u64>)>,
@@ -29,9 +29,9 @@ struct Found {
 }
 
 impl Upkeep {
-    /// Removes copies of an org's damaged content that were set aside `keep_ms` ago or earlier. Those of a record are journaled
-    /// first. What is held stays, and what a vacuum or an offboarding keeps others from is left to the next run. Returns how many
-    /// files there were, and their bytes.
+    /// Removes copies of an org's damaged content that were kept `keep_ms` ago or earlier. Those of a record are journaled first.
+    /// What is held stays, and what a vacuum or an offboarding closes is left to the next run. Returns the number of files, and
+    /// their bytes.
     ///
     /// # Errors
     /// See [`Refused`].
@@ -144,7 +144,7 @@ fn keep(
         Some((container, RecordId::parse(&owner.record_id).ok()?))
     });
     let Some((container, record_id)) = named else {
-        // Which container it was of is not known any more: a hold on any may be meant.
+        // Which container it was of is not known any more: a hold on any may cover it.
         if identity::holds(store, org.as_str())?.is_empty() {
             found.of_nobody.push(copy);
         }

@@ -1,6 +1,6 @@
-//! Upkeep in small steps: each looks at one bounded page, journals what it lets go of, and says where to go on.
+//! Upkeep in small steps: each reads one bounded page, journals what it removes, and returns where to continue.
 //!
-//! A step that broke off is made again from where it began; what it had done already is not there to be done twice.
+//! A step that broke off is repeated from where it began; what it had done already is not found again.
 
 mod abandoned;
 mod cleanup;
@@ -27,14 +27,14 @@ pub use abandoned::Abandoned;
 pub use cleanup::{Cleaned, Removed};
 pub use scrub::Scrubbed;
 
-/// How often a page is looked at again because something on it had changed, before the caller is told to come back.
+/// How often a page is read again because something on it had changed, before the caller is asked to retry.
 const ATTEMPTS_MAX: u32 = 8;
 
 /// How old the file of an upload is at least when it counts as left over, in milliseconds: an upload for which no least
 /// speed is set may pause.
 const STALE_MS_MIN: i64 = 10 * 60 * 1_000;
 
-/// How long what is kept.
+/// How long each kind of data is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct UpkeepSettings {
     /// Content that has ended.
@@ -44,7 +44,7 @@ pub struct UpkeepSettings {
 }
 
 impl UpkeepSettings {
-    /// An upload's file that nobody has added to since then is what is left of one that broke off.
+    /// The time before which an upload's unfinished file counts as abandoned.
     fn stale_since(&self, now: Timestamp) -> Timestamp {
         now.plus_millis(-self.patience.upload_ms.max(STALE_MS_MIN))
     }
@@ -59,12 +59,12 @@ pub struct Place {
     pub container: ContainerName,
 }
 
-/// Where a step begins, and how far it may go.
+/// Where a step begins, and how many items it may read.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// Where the step before said to go on; `None` for the beginning.
+    /// Where the step before ended; `None` for the beginning.
     pub from: Option<Vec<u8>>,
-    /// Most items to look at.
+    /// Most items to read.
     pub items_max: usize,
 }
 
@@ -76,7 +76,7 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// Upkeep through the actor registry, of what lies in a content store.
+    /// Upkeep of a content store, through the actor registry.
     pub fn new(
         registry: Arc<ActorRegistry>,
         content: Arc<dyn ContentStore>,
@@ -89,7 +89,7 @@ impl Upkeep {
         }
     }
 
-    /// How long what is kept.
+    /// How long each kind of data is kept.
     pub fn settings(&self) -> &UpkeepSettings {
         &self.settings
     }
@@ -105,19 +105,19 @@ impl Upkeep {
     }
 }
 
-/// Whether a legal hold is on a container, and the version of the stream that tells of it: what removes names it as a guard, so
+/// Whether a legal hold is on a container, and the version of the stream that records it: a removal names it as a guard, so
 /// that a hold that was durable first wins.
 fn legal_hold(deps: &ActorDeps, place: &Place) -> Result<(bool, Guard), StoreError> {
-    // Ahead of the hold, which may otherwise be of an earlier version.
+    // Before the hold, which may otherwise be of an earlier version.
     let version = identity::org(&deps.store, place.org.as_str())?.version;
     let held = holds::legal(&deps.store, place.org.as_str(), place.container.as_str())?;
     Ok((held.is_some(), (StreamId::org(&place.org), version)))
 }
 
-/// A stream that was looked at, with the version seen.
+/// A stream that was read, with its version.
 type Guard = (StreamId, Version);
 
-/// What a look at a page led to.
+/// What reading a page led to.
 struct Look {
     command: ContainerCommand,
     guards: Vec<Guard>,
@@ -126,8 +126,8 @@ struct Look {
 }
 
 impl Upkeep {
-    /// Looks at so many items on a thread that may block, and carries out what that led to. When something has changed
-    /// meanwhile it looks again, at half as many: where much changes, few are the same for long enough.
+    /// Reads `items_max` items on a thread that may block, and executes what that led to. When something has changed
+    /// meanwhile it reads half as many again: where much changes, few stay the same for long enough.
     async fn step(
         &self,
         place: &Place,

@@ -18,7 +18,7 @@ pub struct Scrubbed {
     pub scanned: usize,
     /// Tag rows that were removed.
     pub removed: usize,
-    /// Where to go on; `None` at the end.
+    /// Where to continue; `None` at the end.
     pub next: Option<Vec<u8>>,
 }
 
@@ -72,7 +72,7 @@ fn look(
             record_id: entry.record_id.clone(),
         };
         let stream = StreamId::record(&key);
-        // Ahead of the record: what changes in between is seen.
+        // Before the record: what changes in between is seen.
         let version = deps.journal.version(&stream)?;
         let record = records::find(&deps.store, RecordName::from(&key))?;
         let held = match &record {
@@ -92,8 +92,8 @@ fn look(
     })
 }
 
-/// Whether an entry is one of a record that is missing, or doomed: among the doomed only once the record's content is
-/// past keeping, because until then lists of doomed records by tag go through it.
+/// Whether an entry is one of a record that is missing, or doomed: among the doomed only once the retention of the record's
+/// content has passed, because until then lists of doomed records by tag use it.
 fn shows_nothing(
     entry: &TagEntry,
     record: Option<&Record>,

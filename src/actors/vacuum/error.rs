@@ -9,7 +9,7 @@ use crate::journal::{JournalError, Position};
 use crate::offload::TaskFailed;
 use crate::projections::StoreError;
 
-/// What ended a vacuum's work.
+/// Why a vacuum's work ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum VacuumError {
     /// The projections cannot be read or written.
@@ -38,7 +38,7 @@ pub enum VacuumError {
     /// Something is held, or the user to be erased cannot leave.
     #[error(transparent)]
     Prevented(Refused),
-    /// A command of its own was refused; where a rule said no, somebody else has decided on the vacuum meanwhile.
+    /// A command of its own was refused; where a rule said no, the vacuum has been changed by another command meanwhile.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// A thread of its own failed.

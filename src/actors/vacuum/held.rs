@@ -8,10 +8,10 @@ use crate::domain::{ErrorTag, Rejection};
 use crate::projections::forget::Count;
 use crate::projections::{Store, holds};
 
-/// Orgs whose holds a refusal tells.
+/// Orgs whose holds a refusal lists.
 const ORGS_TOLD_MAX: usize = 100;
 
-/// What a count says is held, service by service.
+/// What is held according to a count, service by service.
 pub(super) fn back(count: &Count) -> Vec<HeldBack> {
     let [own, container, org] = count.records_by_level;
     let levels = [

@@ -1,4 +1,4 @@
-//! Erasing one user: what forbids it, and leaving the orgs before the user's entries go.
+//! Erasing one user: what forbids it, and leaving the orgs before the user's entries are erased.
 
 use crate::actors::deps::ActorDeps;
 use crate::actors::execute::execute;
@@ -75,7 +75,7 @@ pub(super) async fn depart(deps: &ActorDeps, user_id: &str) -> Result<(), Refuse
             org: code.clone(),
             invitation_id,
         };
-        // One that is over, or of an org that takes no changes, cannot be accepted either, and names nobody.
+        // One that is over, or of an org that takes no changes, cannot be accepted either, and names no user.
         if let Ok(_pass) = deps.admission.enter_org(&code) {
             match execute::<OrgDecider>(deps, &withdraw, &caller).await {
                 Ok(_) | Err(Refused::Rejected { .. }) => {}
@@ -106,7 +106,7 @@ fn invitations(deps: &ActorDeps, user_id: &str) -> Result<Vec<(OrgCode, String)>
     }
 }
 
-/// What is not there any more needs no end.
+/// Treats `not-found` as done: what is missing need not be ended.
 fn done_or_gone<T>(executed: Result<T, Refused>) -> Result<(), Refused> {
     match executed {
         Ok(_) => Ok(()),
@@ -115,7 +115,7 @@ fn done_or_gone<T>(executed: Result<T, Refused>) -> Result<(), Refused> {
     }
 }
 
-/// The orgs that a user belongs to, with the user's role in each; without doomed ones, which nobody can leave.
+/// The orgs that a user belongs to, with the user's role in each; without doomed ones, which no member can leave.
 fn orgs_of(
     deps: &ActorDeps,
     user_id: &str,

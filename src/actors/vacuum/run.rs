@@ -19,7 +19,7 @@ use crate::report;
 /// Makes again what must always be there, such as a development user, after a vacuum.
 pub type AfterVacuum = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>;
 
-/// What the actors of vacuums work with.
+/// The dependencies of vacuums' actors.
 pub struct VacuumContext {
     /// The context that they share with windows.
     pub ops: Arc<OpsContext>,
@@ -47,7 +47,7 @@ impl VacuumContext {
         })
     }
 
-    /// How far the running vacuum is.
+    /// The progress of the running vacuum.
     pub fn progress(&self) -> &Progress {
         &self.work.progress
     }
@@ -55,7 +55,7 @@ impl VacuumContext {
     /// Counts what a vacuum of a scope would erase now, service by service.
     ///
     /// # Errors
-    /// A failed read, or too many entries for one vacuum.
+    /// [`VacuumError`] for a failed read, or too many entries for one vacuum.
     pub async fn survey(&self, scope: &Scope) -> Result<Survey, VacuumError> {
         let (work, scope) = (self.work.clone(), scope.clone());
         offload::try_blocking(move || work.survey(&scope)).await
@@ -76,7 +76,7 @@ impl VacuumContext {
     }
 }
 
-/// Runs a vacuum to its end. False when it is still open, as when the journal takes no more: then changes are kept out
+/// Runs a vacuum to its end. False when it is still open, as when the journal takes no writes: then changes are kept out
 /// of a running one, and it can be run again.
 pub(super) async fn run(context: Arc<VacuumContext>, vacuum: Vacuum) -> bool {
     let id = vacuum.vacuum_id.clone();
@@ -87,7 +87,7 @@ pub(super) async fn run(context: Arc<VacuumContext>, vacuum: Vacuum) -> bool {
     };
     context.work.progress.set(None);
     match done {
-        // Somebody else has decided on it meanwhile.
+        // Another command has decided on it meanwhile.
         Ok(()) | Err(VacuumError::Refused(Refused::Rejected { .. })) => {}
         Err(error) => {
             let error = told(&error);

@@ -27,14 +27,14 @@ use crate::report;
 const ATTEMPTS_MAX: u32 = 7;
 /// The pause after the first failure (OPS overview: "100ms to 5s cap").
 const BACK_OFF: Duration = Duration::from_millis(100);
-/// The longest pause.
+/// The longest pause between two tries.
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 /// Entries read from the journal at a time.
 const READ_ENTRIES: usize = 1_000;
 /// Objects removed between two reports of progress.
 const OBJECTS_REPORTED: u64 = 64;
 
-/// What a vacuum works on.
+/// The stores that a vacuum works on.
 pub(super) struct Work {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) store: Store,
@@ -42,7 +42,7 @@ pub(super) struct Work {
     pub(super) progress: Arc<Progress>,
 }
 
-/// How far the running vacuum is.
+/// The progress of the running vacuum: its step, what is done, and the total.
 #[derive(Default)]
 pub struct Progress(Mutex<Option<(Step, u64, u64)>>);
 
@@ -68,7 +68,7 @@ pub struct Survey {
     pub erases: Vec<ErasedSpan>,
 }
 
-/// Names the numbers of a scope, so that a real run can be held to those of a dry run.
+/// Hashes the numbers of a scope, so that a real run can be compared with a dry run.
 pub fn plan_id(scope: &Scope, services: &[ServiceAmount]) -> String {
     // Strings and numbers only: always serializable.
     let text = serde_json::to_vec(&(scope, services)).unwrap_or_default();
@@ -123,8 +123,8 @@ impl Work {
         })
     }
 
-    /// Gathers the objects of what stays. `erased` is told the position of each entry that is erased, and the inline bytes
-    /// beside it.
+    /// Gathers the objects of what stays. `erased` is called with the position of each entry that is erased, and the bytes
+    /// of its inline content.
     fn walk_journal(
         &self,
         reach: &Reach,
@@ -182,7 +182,7 @@ impl Work {
         })
     }
 
-    /// Has the journal's database forget erased positions.
+    /// Removes erased positions from the journal's database.
     pub(super) fn erase_database(&self, erased: &[Position]) -> Result<(), VacuumError> {
         retried(|| {
             let mut progress = |done, total| self.report(Step::Database, (done, total));
@@ -217,7 +217,7 @@ impl Work {
         let removals = self.content.removals();
         retried(|| {
             let mut pass = None;
-            // It is told ahead of each segment: there a backup may begin, which then reads no half of one.
+            // Called before each segment: there a backup may begin, which then reads no half of one.
             let mut told_progress = |done, total| {
                 drop(pass.take());
                 pass = Some(removals.pass());
@@ -262,7 +262,7 @@ impl Work {
 
     /// Removes the objects of a scope that no entry names any more.
     pub(super) fn erase_content(&self, scope: &Scope) -> Result<(), VacuumError> {
-        // The journal has let go of everything else, so what it still names is what stays.
+        // The journal has removed everything else, so what it still names is what stays.
         let kept = self.walk_journal(&Reach::new(&self.store, scope), &mut |_, _| ())?;
         let mut removed = 0;
         self.each_object(scope, &kept, &mut |object| {
@@ -276,8 +276,8 @@ impl Work {
     }
 }
 
-/// What a vacuum of everything removes of the log. Its bytes are not counted: they grow with every look at them, and a
-/// real run is held to the numbers of its plan.
+/// What a vacuum of everything removes of the log. Its bytes are not counted: they grow with every count, and a real run
+/// is compared with the numbers of its plan.
 fn log_files(scope: &Scope) -> Result<ServiceAmount, VacuumError> {
     let why = match scope {
         Scope::All => None,

@@ -44,7 +44,7 @@ impl Making {
         Ok(absent)
     }
 
-    /// Copies one object's file; `None` when it is not there as it was promised.
+    /// Copies one object's file; `None` when it is missing, or not what was promised.
     fn copy_object(
         &mut self,
         name: &ObjectName,

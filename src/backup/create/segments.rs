@@ -9,7 +9,7 @@ use crate::journal::Position;
 use crate::journal::copy::{self, Source, only_grew};
 
 impl Making {
-    /// Copies the segments that lie before a position, the last up to it; without one those that are full.
+    /// Copies the segments before a position, the last up to it; without one those that are full.
     pub(super) fn copy_segments(
         &mut self,
         until: Option<Position>,
@@ -86,7 +86,7 @@ impl Making {
             None => source.copy(&new)?,
         };
         if let Some(before) = before {
-            // An earlier copy that cannot be read tells nothing either.
+            // An earlier copy that cannot be read shows nothing either.
             self.fits &= only_grew(before, &new).unwrap_or(false);
             if before.parent() == Some(&ours) {
                 fs::remove_file(before).map_err(BackupError::io("remove", before))?;
@@ -105,14 +105,14 @@ impl Making {
     }
 }
 
-/// Gives a file a second name; where the disk has no such thing, it is copied.
+/// Gives a file a second name; where the disk has no hard links, it is copied.
 fn link(from: &Path, to: &Path) -> bool {
     fs::hard_link(from, to).is_ok()
         || File::open(from).is_ok_and(|mut file| copy::copy_file(&mut file, to).is_ok())
 }
 
-/// The segment of a manifest that begins at a position. They are written in order; one that is not where it belongs is
-/// copied anew.
+/// The segment of a manifest that begins at a position. They are written in order; one that is not in its place is
+/// copied again.
 fn segment_of(manifest: &Manifest, first: Position) -> Option<&SegmentEntry> {
     let segments = &manifest.segments;
     let found = segments.binary_search_by_key(&first, |entry| entry.first);

@@ -24,7 +24,7 @@ pub(super) struct Lease {
     head: Head,
     /// Who takes the backup and why, for the audit.
     remarks: Map<String, Value>,
-    /// Gone once it has ended.
+    /// The thread that renews it, and its stop channel; `None` once it has ended.
     renewing: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
@@ -91,7 +91,7 @@ impl Lease {
             let (client, id) = (client.clone(), id.clone());
             move || {
                 while stopped.recv_timeout(RENEW_EVERY) == Err(RecvTimeoutError::Timeout) {
-                    // Its end tells whether it was kept all the time.
+                    // The end of the lease shows whether it was kept all the time.
                     drop(ask(&client, "ops_backup_renew", &id, Map::new()));
                 }
             }
@@ -116,7 +116,7 @@ impl Lease {
     /// Ends it. Only a good answer says that nothing was removed while it lasted.
     ///
     /// # Errors
-    /// The server's refusal, or that it does not answer.
+    /// [`Failure`] when the server refuses, or does not answer.
     pub(super) fn end(mut self) -> Result<(), Failure> {
         self.stop();
         granted(self.ask_end()?).map(drop)
@@ -132,7 +132,7 @@ impl Lease {
             return false;
         };
         drop(stop);
-        // A panic there is a lease that was not renewed, which its end tells.
+        // A panic there is a lease that was not renewed, which its end reports.
         drop(thread.join());
         true
     }

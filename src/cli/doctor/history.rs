@@ -14,13 +14,13 @@ use crate::os_error::OsError;
 
 /// Entries at the journal's beginning that are searched for the secret code.
 const ENTRIES_MAX: u64 = 100_000;
-/// How far two clocks may drift apart while the doctor looks, and how old the newest entry may seem to come from the
+/// How far two clocks may drift apart while the doctor runs, and how old the newest entry may seem to come from the
 /// future: a second.
 const DRIFT_MS: i64 = 1_000;
 const DAMAGED: &str =
     "stop the server, see all of it with g3n journal verify, and restore journal/ from a backup";
 
-/// What was read of a journal.
+/// The marker and the end of a journal, as far as they were read.
 pub(super) struct History {
     dir: PathBuf,
     marker: Result<Option<state::State>, JournalError>,
@@ -73,7 +73,7 @@ impl History {
         }
     }
 
-    /// Whether the journal's end is whole: the newest segment and the one ahead of it.
+    /// Whether the journal's end is whole: the newest segment and the one before it.
     pub(super) fn tail(&self, patient: &Patient<'_>) -> Finding {
         const NAME: &str = "tail";
         let end = match &self.end {
@@ -86,7 +86,7 @@ impl History {
             "{} entries of the newest segments hold together, the last at position {last}",
             (last + 1).saturating_sub(first)
         );
-        // What a running server is writing looks torn.
+        // An entry that a running server is writing reads as torn.
         match (patient.holder, end.torn.first()) {
             (None, Some(torn)) => Finding::warn(
                 NAME,
@@ -97,7 +97,7 @@ impl History {
         }
     }
 
-    /// Whether operators have set the secret code, which the journal tells.
+    /// Whether operators have set the secret code, from the journal.
     pub(super) fn secret_code(&self, patient: &Patient<'_>) -> Finding {
         const NAME: &str = "secret-code";
         let last = match &self.end {

@@ -15,12 +15,12 @@ const NAME: &str = "keys";
 /// What keys the hashes of sessions and keys, and its bytes.
 const SIGNING_KEY: &str = "signing.key";
 const SIGNING_KEY_BYTES: u64 = 32;
-/// What operators show.
+/// The file of the first operator token.
 const OPERATOR_TOKEN: &str = "operator.token";
-/// What development mode writes beside the keys that holds credentials.
+/// The files with credentials that development mode writes next to the keys.
 const TELLING: [&str; 2] = ["dev.json", "profiles.toml"];
 
-/// Looks at the files of keys.
+/// Checks the files of keys.
 pub(super) fn look(patient: &Patient<'_>) -> Finding {
     let root = patient.data_dir;
     let keys = root.join("keys");

@@ -1,4 +1,4 @@
-//! What earlier repairs, crashes and other hands left in the data directory: shown, and told how it ends.
+//! Files in the data directory left by earlier repairs, crashes and other programs: listed, with how to remove them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::directory::LOST_AND_FOUND;
 use crate::domain::OrgCode;
 use crate::journal::database::BROKEN_PREFIX;
 
-/// Names looked at in `content/`; beyond them the counts are at least that many.
+/// Names counted in `content/`; beyond them the counts are at least that many.
 const NAMES_MAX: usize = 1_000_000;
 /// SecretSource that are named; the others are counted.
 const NAMED_MAX: usize = 5;
@@ -29,7 +29,7 @@ struct Leftovers {
     strays: Vec<PathBuf>,
 }
 
-/// Shows copies of damaged content, databases set aside, unfinished files of crashes, and what nobody knows in `content/`.
+/// Lists copies of damaged content, renamed databases, unfinished files of crashes, and unknown files in `content/`.
 pub(super) fn look(patient: &Patient<'_>) -> Finding {
     const NAME: &str = "leftovers";
     let left = find(patient.data_dir);
@@ -90,7 +90,7 @@ fn find(root: &Path) -> Leftovers {
         match (name.as_str(), path.is_dir()) {
             ("tmp" | LOST_AND_FOUND, true) => {}
             (_, true) if OrgCode::parse(&name).is_ok_and(|org| org.as_str() == name) => {
-                // One that cannot be read is told by the row of directories.
+                // One that cannot be read is reported by the row of directories.
                 let found = aside::count(&path, &mut names_left).unwrap_or_default();
                 left.damaged.0 += found.0;
                 left.damaged.1 += found.1;

@@ -16,7 +16,7 @@ use crate::open_files;
 
 /// How long the running server has to answer a question.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What the address of a Unix socket begins with.
+/// The prefix of a Unix socket's address.
 const SOCKET: &str = "unix:";
 
 /// Whether enough files and connections may be open: in the server that runs, else in one that starts as this user.

@@ -20,12 +20,12 @@ const FILES_FIX: &str = "remove files (df -i shows how many there may be), or mo
 
 /// The process that serves from a directory.
 pub(super) struct Holder {
-    /// Its id, when it can be told.
+    /// Its process id, when it is known.
     pub(super) process: Option<u32>,
 }
 
 impl Holder {
-    /// What a reader may call it.
+    /// A name for the reader of a finding.
     pub(super) fn name(&self) -> String {
         let Some(process) = self.process else {
             return "an unknown process".to_owned();

@@ -1,4 +1,4 @@
-//! What a server and the command line are told: files, variables and flags, and whether they fit together.
+//! The settings of a server and of the command line: files, variables and flags, and whether they fit together.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -12,7 +12,7 @@ use crate::boot;
 use crate::config::{Origin, Settings, SettingsError};
 use crate::token::{self, CheckError};
 
-/// Whether the command line's profiles can be read, and by nobody else.
+/// Whether the command line's profiles can be read, and by no other user.
 pub(super) fn profiles(connection: &Connection) -> Finding {
     const NAME: &str = "profiles";
     let environment = |name: &str| std::env::var_os(name);

@@ -1,4 +1,4 @@
-//! Whose a listening socket is, as `/proc` tells it; see `proc_pid_net(5)`.
+//! The process of a listening socket, from `/proc`; see `proc_pid_net(5)`.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTENING: &str = "0A";
 
-/// Whether a process listens on a port; nothing when that cannot be told, as of another user's process.
+/// Whether a process listens on a port; `None` when that is not known, as of another user's process.
 pub(super) fn listens_on_port(process: u32, port: u16) -> Option<bool> {
     let table = tables();
     let listeners = table.lines().filter_map(listener);
@@ -25,7 +25,7 @@ pub(super) fn listens_at_path(process: u32, path: &str) -> Option<bool> {
     has_socket(process, lines)
 }
 
-/// The addresses that a process listens on and that can be called from here; none when that cannot be told.
+/// The addresses that a process listens on and that can be called from here; none when they are not known.
 pub(super) fn addresses(process: u32) -> Vec<SocketAddr> {
     let table = tables();
     let found = table.lines().filter_map(|line| {

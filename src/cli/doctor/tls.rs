@@ -9,7 +9,7 @@ use crate::tls::{FilesOfAddresses, TlsFiles};
 
 const NAME: &str = "tls";
 
-/// How TLS is, as a start would find it. A server that runs goes on with what it read before.
+/// The state of TLS as a start would find it. A running server continues with what it read before.
 pub(super) fn look(patient: &Patient<'_>, now: Timestamp) -> Finding {
     let Some(options) = patient.options else {
         return without_settings(NAME);
@@ -24,7 +24,7 @@ pub(super) fn look(patient: &Patient<'_>, now: Timestamp) -> Finding {
     examine(options, &files, now).unwrap_or_else(|finding| finding)
 }
 
-/// What is well, or the first thing that is not.
+/// The state when all is well, or the first problem.
 fn examine(
     options: &Options,
     files: &FilesOfAddresses,

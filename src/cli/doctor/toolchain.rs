@@ -1,4 +1,4 @@
-//! What is needed to build the program, where somebody is about to.
+//! What is needed to build the program, in a source checkout.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ pub(super) fn look(directory: &Path, path: Option<&OsStr>) -> Finding {
     }
 }
 
-/// Whether this program's own sources lie there.
+/// Whether this program's own sources are there.
 fn is_checkout(directory: &Path) -> bool {
     let manifest = std::fs::read_to_string(directory.join("Cargo.toml"));
     let own = concat!("name = \"", env!("CARGO_PKG_NAME"), "\"");
@@ -58,7 +58,7 @@ fn find(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// What a cargo says of itself, and its version.
+/// The output of `cargo --version`, and the version in it.
 fn version(cargo: &Path) -> Option<(String, (u32, u32))> {
     let mut command = Command::new(cargo);
     // A rustup must not install anything to answer.

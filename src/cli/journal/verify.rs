@@ -142,7 +142,7 @@ fn wrong_head(place: &str, text: &str) -> Trouble {
 fn why_not(dir: &Path) -> Result<Option<String>, Trouble> {
     let stopped = match replay::is_stopped(dir) {
         Ok(stopped) => stopped,
-        // Without its lock nobody knows whether a server writes to it.
+        // Without its lock it is unknown whether a server writes to it.
         Err(error) => return Ok(Some(format!("not compared: {}", told(&error)))),
     };
     let why = match (stopped, state::read(dir)?) {

@@ -12,17 +12,17 @@ use crate::clock::pause;
 use crate::report::LINE_BYTES_MAX;
 use crate::report::files::Day;
 
-/// How often it is looked for more.
+/// How often new lines are read, in milliseconds.
 const LOOK_EVERY_MS: u64 = 200;
 /// Bytes read at a time.
 const READ_BYTES: u64 = 1024 * 1024;
 
-/// What was read of a day's file.
+/// The position in a day's file up to which lines were read.
 struct Place {
     day: Day,
     path: PathBuf,
     offset: u64,
-    /// Which file it was.
+    /// The identity of the file.
     file: Option<FileId>,
     /// The beginning of a line that has no end yet, at most as long as a line can be.
     begun: Vec<u8>,

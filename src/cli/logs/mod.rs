@@ -17,7 +17,7 @@ use crate::report::schema;
 use pick::Pick;
 use source::{Source, SourceArgs};
 
-/// Most lines of a file that do not fit of which the linter tells.
+/// Most unreadable lines of a file that the linter lists.
 const WRONGS_MAX: usize = 100;
 
 /// Show the log that a server keeps with --log-dir, or that was kept of its standard output.
@@ -43,7 +43,7 @@ pub struct LogsArgs {
 /// Shows lines, or checks them.
 ///
 /// # Errors
-/// What keeps the log from being read.
+/// [`Failure`] when the log cannot be read.
 pub(super) fn run(arguments: &LogsArgs, printer: &Printer) -> Result<Exit, Failure> {
     let source = arguments.source.find()?;
     if arguments.lint {

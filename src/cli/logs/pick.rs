@@ -26,15 +26,15 @@ pub(super) struct PickArgs {
     request_id: Option<String>,
 }
 
-/// A wanted status.
+/// A status to show, or a class of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
     Exactly(u64),
-    /// Its hundreds.
+    /// The hundreds of a class, such as 4 for 4xx.
     Class(u64),
 }
 
-/// Which lines are shown.
+/// A filter of the lines to show.
 #[derive(Debug)]
 pub(super) struct Pick {
     events: Vec<String>,
@@ -44,10 +44,10 @@ pub(super) struct Pick {
 }
 
 impl PickArgs {
-    /// What is wanted.
+    /// Parses the arguments to a filter.
     ///
     /// # Errors
-    /// A usage failure, when nothing can be that.
+    /// A usage failure, when no line can match.
     pub(super) fn read(&self) -> Result<Pick, Failure> {
         let usage = Failure::Usage;
         for event in &self.event {

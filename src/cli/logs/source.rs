@@ -33,15 +33,15 @@ pub(crate) struct SourceArgs {
 pub(crate) enum Source {
     /// The daily files of a log directory.
     Directory(PathBuf),
-    /// Files, one behind the other.
+    /// Files, one after the other.
     Files(Vec<PathBuf>),
 }
 
 impl SourceArgs {
-    /// The log that is meant.
+    /// The log that the arguments name.
     ///
     /// # Errors
-    /// When none is.
+    /// [`Failure`] when there is no source.
     pub(crate) fn find(&self) -> Result<Source, Failure> {
         self.given()?.ok_or_else(|| {
             Failure::Usage(
@@ -50,10 +50,10 @@ impl SourceArgs {
         })
     }
 
-    /// The log that is meant, if one is.
+    /// The log that the arguments name, if they name one.
     ///
     /// # Errors
-    /// When the settings cannot be read.
+    /// [`Failure`] when the settings cannot be read.
     pub(crate) fn given(&self) -> Result<Option<Source>, Failure> {
         if !self.files.is_empty() {
             return Ok(Some(Source::Files(self.files.clone())));
@@ -103,7 +103,7 @@ impl Source {
 /// The daily files of a directory, oldest first.
 ///
 /// # Errors
-/// When it cannot be read.
+/// [`Failure`] when the directory cannot be read.
 pub(super) fn list(dir: &Path) -> Result<Vec<(Day, PathBuf)>, Failure> {
     files::list(dir).map_err(|error| Failure::file(dir, error))
 }
@@ -123,7 +123,7 @@ fn files_own(path: &Path) -> bool {
     name.is_some_and(|name| files::day_of_name(name).is_some())
 }
 
-/// Why lines could not be handed on.
+/// Why lines could not be passed on.
 pub(super) enum Failed {
     Reading(io::Error),
     Taking(Failure),

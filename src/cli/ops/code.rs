@@ -9,7 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::secret::{Secret, secret};
 use crate::cli::secret_source::SecretSource;
 
-/// Where help shows the flags.
+/// The heading of the flags in help.
 pub(super) const HEADING: &str = "Secret code";
 /// How to give the code where nobody can be asked for it.
 pub(super) const HOW: &str = "this needs the secret code: give --secret-code-file FILE (- is standard input), set G3N_SECRET_CODE, or give --secret-code";
@@ -29,7 +29,7 @@ impl CodeArgs {
     /// The code there is.
     ///
     /// # Errors
-    /// When its place cannot be read, or there is none and nobody can be asked.
+    /// [`Failure`] when its place cannot be read, or there is none and nobody can be asked.
     pub(in crate::cli) fn find(&self, env: &mut CliEnv) -> Result<Secret, Failure> {
         match self.places().find(env)? {
             Some(code) => Ok(code),

@@ -185,7 +185,7 @@ struct ChangeArgs {
 /// Runs one verb.
 ///
 /// # Errors
-/// Whatever keeps it from being done.
+/// The [`Failure`] of the verb.
 pub(super) fn run(
     arguments: &OpsArgs,
     profile: &Profile,

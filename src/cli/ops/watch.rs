@@ -11,10 +11,10 @@ use crate::cli::table::clean;
 use crate::client::Reply;
 use crate::domain::Timestamp;
 
-/// How often the vacuum is looked at.
+/// How often the vacuum's status is read.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How a vacuum is.
+/// The state of a watched vacuum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Pending,
@@ -23,7 +23,7 @@ enum State {
     Failed,
 }
 
-/// What a bar shows.
+/// The numbers that a progress bar shows.
 #[derive(Debug, PartialEq, Eq)]
 struct Sight {
     text: String,
@@ -31,10 +31,10 @@ struct Sight {
     total: u64,
 }
 
-/// The last answer about a vacuum, when it has come to its end.
+/// Waits for the end of a vacuum, and returns the last answer about it.
 ///
 /// # Errors
-/// Whatever keeps it from being looked at.
+/// The [`Failure`] of a call that reads its status.
 pub(super) fn until_ended(
     vacuum_id: Option<&str>,
     ask: impl Fn(Option<&str>) -> Result<Reply, Failure>,
@@ -77,7 +77,7 @@ impl State {
     }
 }
 
-/// What there is to see, until it has ended.
+/// The progress to show, until the vacuum has ended.
 fn sight(reply: &Reply) -> Option<Sight> {
     let vacuum = reply.data();
     match State::of(vacuum) {

@@ -59,7 +59,7 @@ pub enum Origin {
     Environment,
     /// A profile of the file.
     File,
-    /// Nothing was given: the program's own value.
+    /// The default: no other source has a value.
     Default,
 }
 
@@ -77,7 +77,7 @@ impl Origin {
 /// A value and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sourced {
-    /// The value as it was given.
+    /// The value as it was set, not parsed.
     pub value: String,
     /// Where it came from.
     pub origin: Origin,

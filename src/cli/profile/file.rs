@@ -10,7 +10,7 @@ use toml_edit::{Document, Item, TableLike};
 use super::connection::{Connection, Origin, Sourced};
 use crate::cli::failure::Failure;
 
-/// Most bytes of a file that holds a token: twice what a server looks at.
+/// Most bytes of a file that holds a token: twice what a server reads.
 const TOKEN_BYTES_MAX: u64 = 16_384;
 /// Most bytes of a file of profiles: thousands of them.
 const FILE_BYTES_MAX: u64 = 1_048_576;
@@ -61,7 +61,7 @@ pub(super) enum Absent {
     Empty,
 }
 
-/// The file to look in.
+/// The file that profiles are read from.
 pub(in crate::cli) fn find_file(
     flags: &Connection,
     environment: &dyn Fn(&str) -> Option<OsString>,
@@ -138,7 +138,7 @@ pub(super) fn read_entry(
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let path = path.display();
-            // Only a file that somebody asked for must be there.
+            // Only a file that was asked for must be there.
             return match (name, origin) {
                 (name, _) if absent == Absent::Empty => nothing(name),
                 (None, Origin::Default) => nothing(None),

@@ -1,4 +1,4 @@
-//! Makes the process the same program anew, with the same arguments, listening where it did.
+//! Replaces the process by the same program, with the same arguments and listening sockets.
 
 use std::ffi::OsString;
 use std::io;

@@ -82,7 +82,7 @@ impl SigningKey {
     /// The secret in a file, for HS256.
     ///
     /// # Errors
-    /// When it cannot be read, can be read by others, or is short.
+    /// [`KeyFileError`] when the file cannot be read, can be read by others, or is short.
     pub(super) fn from_hmac_file(path: &Path) -> Result<Self, KeyFileError> {
         let secret = read_secret(path)?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
@@ -92,7 +92,7 @@ impl SigningKey {
     /// The private key in a PEM file: P-256 for ES256, or RSA of 2048 bits or more for RS256.
     ///
     /// # Errors
-    /// When it cannot be read, can be read by others, or holds no such key.
+    /// [`KeyFileError`] when the file cannot be read, can be read by others, or holds no such key.
     pub(super) fn from_pem_file(path: &Path) -> Result<Self, KeyFileError> {
         let pem = read_private(path)?;
         let key = PrivateKeyDer::from_pem_slice(&pem)
@@ -109,7 +109,7 @@ impl SigningKey {
     /// Signs a token that is valid from now on.
     ///
     /// # Errors
-    /// When the library refuses to sign.
+    /// [`SignError`] when the library refuses to sign.
     pub(super) fn mint(&self, grant: &Grant, now: Timestamp) -> Result<String, SignError> {
         let issued_at = now.millis() / 1_000;
         let mut claims = json!({
@@ -162,7 +162,7 @@ impl NewKeys {
     /// Creates a new key pair.
     ///
     /// # Errors
-    /// When the library refuses.
+    /// [`SignError`] when the library cannot make a key.
     pub(super) fn generate() -> Result<Self, SignError> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING);
         let pair = pair.map_err(|_| SignError)?;

@@ -100,7 +100,7 @@ enum Verb {
 /// Runs one verb.
 ///
 /// # Errors
-/// Whatever keeps it from being done.
+/// The [`Failure`] of the verb.
 pub(super) fn run(
     arguments: &UsmArgs,
     profile: &Profile,

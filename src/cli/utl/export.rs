@@ -24,9 +24,9 @@ use crate::export::check::Directory;
 use crate::export::{FileEntry, is_file_name};
 use crate::private;
 
-/// How often an export that is being made is looked at.
+/// How often the status of an unfinished export is read.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Files a page.
+/// Files listed in one page.
 const PAGE: &str = "256";
 
 /// Which export, and where to.
@@ -42,7 +42,7 @@ pub(super) struct ExportArgs {
     by: AsArgs,
 }
 
-/// Who asks about whose export.
+/// The caller, and the org whose export is read.
 struct Asker<'a> {
     profile: &'a Profile,
     client: Client,
@@ -70,7 +70,7 @@ impl Asker<'_> {
         })
     }
 
-    /// The export that is meant, once it is finished.
+    /// Waits until an export is complete, and returns it.
     fn wait(&self, export_id: Option<&str>) -> Result<Value, Failure> {
         let mut told = false;
         loop {
@@ -161,7 +161,7 @@ impl ExportArgs {
         if Directory::holds(&self.out, file) {
             Ok(())
         } else {
-            // Nobody is to take it for good.
+            // A damaged file must not be taken for a good one.
             drop(fs::remove_file(&place));
             Err(damaged(&file.name))
         }

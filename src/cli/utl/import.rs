@@ -86,7 +86,7 @@ impl ImportArgs {
         }
         importing.invoke("utl_import_begin", begin)?;
         importing.send_objects()?;
-        // Nobody belongs to the org before all of it is there.
+        // The org has no members before all of it is there.
         importing.send_events(&|stream| stream.starts_with("mrs/"))?;
         importing.send_events(&|stream| !stream.starts_with("mrs/"))?;
         let mut end = with(about(&org), &self.remarks);

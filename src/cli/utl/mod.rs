@@ -21,7 +21,7 @@ use super::pages::PageArgs;
 use super::profile::Profile;
 use crate::client::Reply;
 
-/// What an offboarding can be.
+/// The statuses of an offboarding.
 const STATUSES: [&str; 5] = ["requested", "approved", "purging", "purged", "cancelled"];
 
 /// Offboard, export and import an org.
@@ -139,7 +139,7 @@ struct ApproveArgs {
 /// Runs one verb.
 ///
 /// # Errors
-/// Whatever keeps it from being done.
+/// The [`Failure`] of the verb.
 pub(super) fn run(
     arguments: &UtlArgs,
     profile: &Profile,
@@ -179,7 +179,7 @@ pub(super) fn run(
 }
 
 impl ApproveArgs {
-    /// Approves. Whoever does so at a terminal is asked first: when nobody cancels, the data goes.
+    /// Approves. At a terminal it has to be confirmed first: unless it is cancelled, the data is erased.
     fn run(&self, profile: &Profile) -> Result<Reply, Failure> {
         let org = profile.named_org("which org?")?;
         let mut env = CliEnv::of_process();

@@ -1,4 +1,4 @@
-//! Whether the server lives, can serve, knows the caller, and lets nobody in without a credential.
+//! Whether the server is alive and ready, knows the caller, and refuses calls without a credential.
 
 use super::caller::{Broken, data, must, refused, without_stats};
 use super::{Checked, Run};
@@ -7,7 +7,7 @@ use crate::client::{Ask, Credential};
 /// A trace of the W3C's form, whose middle becomes the request's id.
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// It answers, as nobody in particular, and takes up a trace.
+/// Health answers without a credential, and continues a given trace.
 pub(super) fn health(run: &mut Run) -> Checked {
     let ask = Ask {
         method: "GET",
@@ -43,7 +43,7 @@ pub(super) fn ready(run: &mut Run) -> Checked {
     Ok(format!("position {}", told["position"]))
 }
 
-/// It knows the caller, by the credential that was shown and for the org that is meant.
+/// The server knows the caller, by the credential and for the org of the run.
 pub(super) fn identity(run: &mut Run) -> Checked {
     let ask = Ask {
         method: "GET",

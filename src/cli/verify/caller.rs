@@ -1,4 +1,4 @@
-//! Calls of a run: each with an id of its own and within the time that is left, each answer held to what all must be.
+//! Calls of a run: each with an id of its own and within the time that is left, each answer checked against common rules.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -74,14 +74,14 @@ impl Laws {
     }
 }
 
-/// Who calls, and how long still.
+/// A client with a credential, and the time it has left.
 pub(super) struct Caller {
     url: String,
     credential: Credential,
     trust: Trust,
     id: String,
     since: Stopwatch,
-    /// When checks end, and when all does.
+    /// The ends of the time for checks, and for everything.
     times: (Duration, Duration),
     in_reserve: bool,
     late: Cell<bool>,
@@ -125,7 +125,7 @@ impl Caller {
         }
     }
 
-    /// Where the server is.
+    /// The address of the server.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
@@ -145,7 +145,7 @@ impl Caller {
         self.times.1
     }
 
-    /// How many answers there were.
+    /// The number of answers so far.
     pub(super) fn answers(&self) -> u32 {
         self.answers.get()
     }
@@ -160,7 +160,7 @@ impl Caller {
         self.in_reserve = true;
     }
 
-    /// What every answer was held to.
+    /// The rules that every answer was checked against.
     pub(super) fn laws(&self) -> [&Laws; 4] {
         [&self.version, &self.trace, &self.no_store, &self.secrets]
     }
@@ -194,7 +194,7 @@ impl Caller {
         self.ask_as(&self.credential, ask)
     }
 
-    /// Asks with another credential, under an id of its own, and looks whether the answer is as all must be.
+    /// Calls with another credential, under an id of its own, and checks the answer against the common rules.
     pub(super) fn ask_as(&self, credential: &Credential, ask: Ask<'_>) -> Result<Raw, Broken> {
         self.calls.set(self.calls.get() + 1);
         let id = format!("{}.{}", self.id, self.calls.get());
@@ -264,7 +264,7 @@ fn trace_of(value: &str) -> &str {
 /// A good answer's data.
 ///
 /// # Errors
-/// When the answer is not good.
+/// [`Broken`] when the answer is not good.
 pub(super) fn data(answer: &Raw, call: &str) -> Result<Value, Broken> {
     let body = answer.json();
     if answer.status == 200 && body["success"] == Value::Bool(true) {
@@ -278,10 +278,10 @@ pub(super) fn data(answer: &Raw, call: &str) -> Result<Value, Broken> {
     }
 }
 
-/// Looks whether an answer refuses with a status and a tag.
+/// Checks that an answer is a refusal with a status and a tag.
 ///
 /// # Errors
-/// When it does not.
+/// [`Broken`] when it is not refused so.
 pub(super) fn refused(answer: &Raw, call: &str, expected: (u16, &str)) -> Result<(), Broken> {
     let body = answer.json();
     if (answer.status, tag(&body)) == expected {
@@ -302,10 +302,10 @@ fn tag(body: &Value) -> &str {
     tag.unwrap_or("without a tag")
 }
 
-/// Looks whether something holds.
+/// Checks that a condition is true.
 ///
 /// # Errors
-/// With the text, when it does not.
+/// [`Broken`] with the text, when the condition is false.
 pub(super) fn must(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Broken> {
     if holds {
         Ok(())

@@ -13,7 +13,7 @@ use crate::domain::Md5;
 
 /// Bytes that are uploaded, before gzip.
 const UPLOAD_BYTES: usize = 65_536;
-/// Pages looked at before a list is said not to end.
+/// Pages read before a list is reported as endless.
 const PAGES_MAX: usize = 8;
 
 impl Run {
@@ -160,7 +160,7 @@ pub(super) fn get(run: &mut Run) -> Checked {
     Ok(format!("{} bytes, MD5 {md5}", payload.len()))
 }
 
-/// Gzip goes to a presigned url and comes back from another, byte for byte.
+/// Gzip is sent to a presigned url and received from another, byte for byte.
 pub(super) fn upload(run: &mut Run) -> Checked {
     let record_id = run.record_id("upload");
     let packed = gzip(&run.id).map_err(|error| Broken::Wrong(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! What an answer gives away: of other orgs nothing, and of a bad request not what stood in it.
+//! What an answer reveals: of other orgs nothing, and of a bad request not its content.
 
 use serde_json::json;
 
@@ -54,7 +54,7 @@ fn compare(run: &Run, own: Ask<'_>, other: Ask<'_>) -> Result<(), super::Broken>
     })
 }
 
-/// A body that is no JSON, or does not fit, is refused without being told back.
+/// A body that is no JSON, or does not fit, is refused without being quoted.
 pub(super) fn bad_body(run: &mut Run) -> Checked {
     let canary = format!("canary{}", run.id.replace('-', ""));
     let org = json!(run.orgcode);

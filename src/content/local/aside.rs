@@ -1,6 +1,6 @@
-//! Copies of objects that were damaged, beside the objects' own files until nobody needs to look at them any more.
+//! Copies of damaged objects, next to the objects' own files until nobody needs to inspect them any more.
 //!
-//! The copies of one object are numbered from 0 without gaps, and go together: so they are found without reading a directory.
+//! The copies of one object are numbered from 0 without gaps and removed together: they are found without reading a directory.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,9 +14,9 @@ use super::{LocalStore, absent_or, io_error, names, object_at, written_at};
 use crate::content::{ContentError, ObjectName, SetAside};
 use crate::domain::{OrgCode, Timestamp};
 
-/// What the name of a copy ends with.
+/// The suffix of a copy's name.
 const ENDING: &str = ".damaged";
-/// Most copies of one object; it was damaged and put back as often.
+/// Most copies of one object; it was damaged and restored as often.
 const COPIES_MAX: u32 = 100;
 
 /// The name of a copy: that of the object's file, the number of the copy unless it is 0, and the ending.
@@ -76,7 +76,7 @@ impl LocalStore {
                     removed.map_err(|source| io_error("remove", &path, source))?;
                     return self.sync(&self.shelf(object));
                 }
-                // What was set aside before is evidence, too.
+                // Earlier copies are evidence, too.
                 Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => return absent_or::<()>("set aside", &path, source).map(|_| ()),
             }
@@ -157,7 +157,7 @@ fn changed_at(metadata: &fs::Metadata) -> Option<Timestamp> {
     written_at(metadata).map(|written| written.max(changed))
 }
 
-/// The copies in an org's directory, and their bytes, read without a store: as far as `names_left` names go.
+/// The copies in an org's directory, and their bytes, read without a store; reads at most `names_left` names.
 pub fn count(org: &Path, names_left: &mut usize) -> io::Result<(u64, u64)> {
     let (mut files, mut bytes) = (0, 0);
     for shelf in fs::read_dir(org)?.flatten() {

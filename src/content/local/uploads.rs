@@ -153,7 +153,7 @@ impl LocalStore {
             match self.disk.link(file, &path) {
                 Ok(()) => {
                     self.sync(&shelf).inspect_err(|_| {
-                        // Whoever looks must not take it for kept.
+                        // No reader may take it for kept.
                         let _: io::Result<()> = self.disk.remove(&path);
                     })?;
                     return Ok(Kept {
@@ -172,7 +172,7 @@ impl LocalStore {
         Err(io_error("name an upload in", &shelf, source))
     }
 
-    /// Removes uploads to an object, and tells how many; a crash may bring them back.
+    /// Removes uploads to an object, and returns how many; a crash may bring them back.
     pub(super) fn remove_uploads_of(
         &self,
         object: &ObjectName,
@@ -229,7 +229,7 @@ impl LocalStore {
                     Err(source) => return Err(io_error("name", &path, source)),
                 }
             }
-            // Also of one that was there: whoever made it may have been killed ahead of this.
+            // Also of one that was there: the process that made it may have been killed before this.
             self.sync(&self.shelf(object))?;
             return self.sealed(object);
         }
@@ -237,7 +237,7 @@ impl LocalStore {
         Err(io_error("find the upload of", &path, source))
     }
 
-    /// The object, when there is one, with the SHA-256 that its upload's name tells; when no upload of it is there any more,
+    /// The object, when there is one, with the SHA-256 in its upload's name; when no upload of it is there any more,
     /// its bytes are read.
     fn sealed(&self, object: &ObjectName) -> Result<Option<Sealed>, ContentError> {
         let path = self.path(object);
@@ -356,7 +356,7 @@ mod tests {
             "also when the bytes are read again"
         );
         assert_eq!(bytes(&store, &object), Some(two));
-        // Whatever is set aside stays beside what was set aside before.
+        // Each new damaged copy is kept next to the earlier ones.
         for aside in [&one, &three] {
             store.set_aside(&object).unwrap();
             assert_eq!(bytes(&store, &object), None);

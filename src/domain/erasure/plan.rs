@@ -24,7 +24,7 @@ pub struct ErasedSpan {
 }
 
 impl ErasedSpan {
-    /// Whether a position lies within.
+    /// Whether a position is in the span.
     pub fn contains(&self, position: u64) -> bool {
         (self.from..=self.until).contains(&position)
     }

@@ -219,7 +219,7 @@ impl Windows {
 }
 
 impl Window {
-    /// Whether an update tells what was told just before, as when its answer was lost.
+    /// Whether an update repeats the one just before, as when its answer was lost.
     fn is_as_told(&self, command: &MaintenanceCommand, now: Timestamp) -> bool {
         let MaintenanceCommand::Update {
             text,

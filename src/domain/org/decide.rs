@@ -166,7 +166,7 @@ impl Org {
         }
     }
 
-    /// An org without an owner could be managed by nobody.
+    /// Keeps the last owner: an org without an owner could not be managed.
     fn check_last_owner(&self) -> Result<(), Rejection> {
         if self.subject == Some(MemberRole::Owner) && self.owners <= 1 {
             Err(Rejection::new(

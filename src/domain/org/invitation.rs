@@ -1,4 +1,4 @@
-//! Invitations to an org: nobody belongs to one who did not say yes.
+//! Invitations to an org: no user becomes a member without accepting one.
 
 use std::collections::BTreeMap;
 
@@ -85,7 +85,7 @@ impl OrgCommand {
 }
 
 impl OrgEvent {
-    /// It changes the org's invitations.
+    /// Whether the event changes the org's invitations.
     pub fn about_invitation(&self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! Orgs as commands make them: who owns them, what their status lets be done, and legal holds.
+//! Orgs as commands make them: who owns them, what their status allows, and legal holds.
 
 use super::super::{Context, Decider, ErrorTag, EventMeta, hold};
 use super::*;
@@ -30,7 +30,7 @@ fn remove(user: &str) -> OrgCommand {
     }
 }
 
-/// Carries out commands, looking memberships up as the projection does.
+/// Executes commands, finding memberships as the projection does.
 fn given(commands: &[OrgCommand]) -> Result<Org, ErrorTag> {
     let mut roles = std::collections::BTreeMap::new();
     let mut state = Org::default();

@@ -266,7 +266,7 @@ impl Current<'_> {
             .as_ref()
             .filter(|upload| upload.content.place == place);
         if let Some(expected) = complete.expected
-            // The token names the upload: once that is the content, a revision before is what was seen ahead of it.
+            // The token names the upload: once that is the content, an earlier revision is the one read before it.
             && (pending.is_some() || expected > self.record.revision || !self.is_content(place))
         {
             self.expect(Some(expected))?;
@@ -369,7 +369,7 @@ impl Record {
     }
 }
 
-/// Whether a completion would be accepted of a record as it stands, but for the SHA-256 that it does not tell yet.
+/// Whether a record would accept a completion, not considering its SHA-256, which is not known yet.
 pub fn would_complete(key: &RecordKey, record: &Record, complete: &Complete) -> bool {
     let current = Current {
         key,

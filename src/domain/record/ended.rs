@@ -1,4 +1,4 @@
-//! Content that is a record's content no more: what a change ended, and how long that is kept.
+//! Content that is not a record's content any more: what a change ended, and how long that is kept.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,7 +8,7 @@ use super::{Content, ContentPlace, DoomCause, PendingUpload, Record, RecordEvent
 use crate::domain::Timestamp;
 use crate::domain::hold::Kept as Held;
 
-/// Content that ended, or never came to be.
+/// Content that ended, or was never completed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// The content; of an upload that was given up, the promised one.
@@ -34,9 +34,9 @@ pub enum EndedBy {
 /// What content that ended is, by how long it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Nobody ever read it.
+    /// It was never readable.
     Leftover,
-    /// It was a record's content.
+    /// It was a record's current content.
     Version,
 }
 
@@ -46,7 +46,7 @@ impl Class {
 }
 
 impl EndedBy {
-    /// What the content is that it ended.
+    /// The class of content that ended so.
     pub fn class(self) -> Class {
         match self {
             Self::Replaced | Self::Doomed => Class::Version,
@@ -60,7 +60,7 @@ impl EndedBy {
 pub struct Retention {
     /// Earlier versions and the content of doomed records, in milliseconds (MRS overview: 365 days).
     pub versions_ms: i64,
-    /// What nobody ever read, such as an upload that was given up, in milliseconds (MRS overview: 90 days).
+    /// For content that was never readable, such as an upload that was given up, in milliseconds (MRS overview: 90 days).
     pub leftovers_ms: i64,
 }
 
@@ -79,10 +79,10 @@ impl Retention {
     }
 }
 
-/// How long an upload is waited for.
+/// Timeouts of pending uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploadTimeouts {
-    /// From the promise on, in milliseconds.
+    /// The time from the promise on, in milliseconds.
     pub upload_ms: i64,
     /// How long after its upload url it can still be completed, in milliseconds.
     pub complete_ms: i64,

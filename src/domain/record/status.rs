@@ -1,4 +1,4 @@
-//! What the status of a record lets callers do with its content.
+//! What the status of a record allows callers to do with its content.
 
 use uuid::Uuid;
 

@@ -231,7 +231,7 @@ impl User {
         })
     }
 
-    /// Whether no operator keeps the user out. To be asked only once the passcode was right: it tells that there is such a
+    /// Refuses a user whom an operator disabled. To be called only once the passcode was right: it reveals that there is such a
     /// user.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ fn cancel(id: &str) -> VacuumCommand {
     }
 }
 
-/// Carries out commands at given seconds, and returns the state or the first refusal's tag.
+/// Executes commands at given seconds, and returns the state or the first refusal's tag.
 fn given(commands: &[(i64, VacuumCommand)]) -> Result<Vacuums, ErrorTag> {
     let mut state = Vacuums::default();
     for (second, command) in commands {

@@ -3,7 +3,7 @@
 use crate::domain::account::KeyRole;
 use crate::domain::org::MemberRole;
 
-/// What a route asks of its caller.
+/// What a route requires of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Nothing: credentials are ignored.
@@ -16,7 +16,7 @@ pub enum Access {
     Org(Right),
 }
 
-/// What may be done in an org.
+/// A right in an org that a route requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
     /// See the records of the org.
@@ -27,7 +27,7 @@ pub enum Right {
     ViewOrg,
     /// Manage the org, its members, its service accounts and their keys.
     Manage,
-    /// See and cancel its offboarding, and take its data away, also while it is frozen for that.
+    /// See and cancel its offboarding, and download its export, also while it is frozen for that.
     Offboard,
 }
 
@@ -70,7 +70,7 @@ impl Role {
         ("mrs_reader", Self::Reader),
     ];
 
-    /// The role of a text; `None` for one that lets do nothing.
+    /// The role that a text names; `None` for one without rights.
     pub fn parse(text: &str) -> Option<Self> {
         let mut names = Self::NAMES.iter();
         names.find(|(name, _)| *name == text).map(|(_, role)| *role)

@@ -1,4 +1,4 @@
-//! Whether a caller is let through to an org.
+//! Whether a caller may access an org.
 
 use super::access::{Right, Role};
 use super::principal::Principal;
@@ -7,7 +7,7 @@ use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::reply::Refusal;
 use crate::projections::Store;
 
-/// Lets a caller through to an org that is theirs, open for what they want, and where their role lets them.
+/// Admits a caller to an org: one that is theirs, whose status allows what they ask for, and where their role does.
 ///
 /// # Errors
 /// `not-found` for strangers, whether or not the org exists; then `org-read-blocked`, `not-authorized` or `not-owner`, and

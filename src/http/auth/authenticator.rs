@@ -25,13 +25,13 @@ use crate::token::Verifier;
 
 /// Purpose of the keyed hash that names a subject in answers and logs.
 const FINGERPRINT: &str = "session-fingerprint";
-/// What begins the public id of somebody whom an identity provider names: its subjects can be any text, also that of
+/// The prefix of the public id of a user whom an identity provider names: its subjects can be any text, also that of
 /// another user's id, of an operator or of a job.
 const JWT_SUBJECT: &str = "jwt:";
-/// The same of somebody whom a header names.
+/// The same prefix for a user whom a header names.
 pub(in crate::http) const HEADER_SUBJECT: &str = "header:";
 
-/// Headers that proxies add. Who is behind one is not known by what the headers say.
+/// Headers that proxies add. Who the client of a proxy is cannot be known from them.
 const FORWARDING: &[&str] = &[
     "forwarded",
     "via",
@@ -43,7 +43,7 @@ const FORWARDING: &[&str] = &[
 
 /// Knows callers by their sessions, keys, tokens, or headers where those count.
 pub struct Authenticator {
-    /// Who called a moment ago.
+    /// The cache of recent callers.
     pub cache: Callers,
     /// Finds sessions and keys by their hashes.
     pub directory: Arc<Directory>,
@@ -51,7 +51,7 @@ pub struct Authenticator {
     pub store: Store,
     /// Computes the keyed hashes of credentials.
     pub signer: Arc<Signer>,
-    /// Tells when a credential ends.
+    /// The clock by which credentials end.
     pub clock: Clock,
     /// Checks tokens of an identity provider; absent where none are taken.
     pub tokens: Option<Arc<Verifier>>,
@@ -74,7 +74,7 @@ impl Authenticator {
     /// The caller of a request, by its credential.
     ///
     /// # Errors
-    /// `invalid-session`, or a failed read.
+    /// `invalid-session`; an internal error when the projections cannot be read.
     pub fn principal(&self, request: &HttpRequest) -> Result<Principal, Refusal> {
         let headers = request.headers();
         let session = credential(headers, &header_names::X_SESSION_GUID)?;
@@ -135,7 +135,7 @@ impl Authenticator {
         })))
     }
 
-    /// Whoever the headers say, when the request comes from this machine and was not passed on by another.
+    /// The caller whom headers name, when the request comes from this machine and was not passed on by another.
     fn told(&self, request: &HttpRequest) -> Result<Principal, Refusal> {
         let headers = request.headers();
         let passed_on = FORWARDING.iter().any(|name| headers.contains_key(*name));
@@ -237,7 +237,7 @@ impl Authenticator {
                 return Err(self.refused_key(api_key)?.into());
             };
             let noting = self.directory.note_key_use(&key);
-            // They were parsed when the key was made; one that is not readable any more lets nobody in by it.
+            // They were parsed when the key was made; one that cannot be parsed any more matches no address.
             let parsed = key.allowed_addresses.iter().map(|text| text.parse());
             let allowed_addresses = parsed.collect::<Result<Vec<IpNet>, _>>();
             let allowed_addresses = allowed_addresses.map_err(|_| invalid(Denial::KeyAddress))?;

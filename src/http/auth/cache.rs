@@ -1,4 +1,4 @@
-//! Who called a moment ago, and where they stand: nearly every request comes from one of these.
+//! Recent callers, with their orgs and roles: nearly every request comes from one of these.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use crate::projections::row_cache::RowVersion;
 const SHARDS: usize = 16;
 /// Callers kept in one shard; past it the shard is cleared. With their orgs they take at most about 16 MiB.
 const CALLERS_MAX: usize = 1_024;
-/// How long a caller is known without being looked up, in milliseconds: looking counts as use, and of an hour a second
+/// How long a caller is cached, in milliseconds: each look-up counts as use, and of an hour a second
 /// is nothing.
 const KNOWN_MS: i64 = 1_000;
 
@@ -32,11 +32,11 @@ pub struct Callers {
 pub(super) struct Lookup {
     /// The caller that was found.
     pub principal: Principal,
-    /// The credential's row as it stood before it was read.
+    /// The version of the credential's row before it was read.
     pub row: RowVersion,
     /// Until when the credential is good, if it is not used.
     pub expires_at: Option<Timestamp>,
-    /// The next look would do nothing that this one has not done.
+    /// Whether the next look-up would do nothing that this one has not done.
     pub keep: bool,
 }
 
@@ -46,7 +46,7 @@ struct CacheEntry {
 }
 
 impl CacheEntry {
-    /// Whether nothing can have changed that a look would tell.
+    /// Whether nothing can have changed that a new look-up would find.
     fn stands(&self, store: &Store, now: Timestamp) -> bool {
         let age_ms = now.millis() - self.at.millis();
         self.looked.keep
@@ -57,7 +57,7 @@ impl CacheEntry {
 }
 
 impl Callers {
-    /// The caller with a credential, as known a moment ago if the credential's row has not changed; otherwise as `look`
+    /// The caller with a credential, from the cache if the credential's row has not changed; otherwise as `look`
     /// finds.
     ///
     /// # Errors

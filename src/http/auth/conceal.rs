@@ -1,8 +1,8 @@
-//! Answers that all take equally long, so that nobody learns by time what is there and not theirs.
+//! Answers that all take equally long, so that timing does not reveal what exists and is another org's.
 //!
-//! A stranger's call costs a receipt, and a call that finds nothing a look at more rows: some ten microseconds, which many
-//! calls tell apart. Both are answered when a span is over that is many times as long. The runtime's own timer wakes so
-//! many milliseconds after the last work, and so would tell how long that took; a thread of its own wakes at a time.
+//! A stranger's call costs a receipt, and a call that finds nothing reads more rows: some ten microseconds, which many
+//! calls reveal. Both are answered after a fixed span that is many times as long. The runtime's own timer wakes a fixed
+//! time after the last work, and so would reveal how long that took; a thread of its own wakes at a fixed time.
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::cmp::Reverse;
@@ -15,10 +15,10 @@ use tokio::sync::oneshot;
 
 use crate::clock::Stopwatch;
 
-/// Many times what looking takes.
+/// Many times what a look-up takes.
 const SPAN: Duration = Duration::from_millis(2);
 
-/// Lets what must look alike out at the end of a span.
+/// Delays answers that must be indistinguishable to the end of a span.
 pub struct Concealment {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -43,7 +43,7 @@ impl Concealment {
     /// Starts its thread.
     ///
     /// # Errors
-    /// When there can be no more threads.
+    /// An I/O error when no thread can be started.
     pub fn start() -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             epoch: Stopwatch::start(),
@@ -69,7 +69,7 @@ impl Concealment {
             .saturating_mul(spans.saturating_add(1))
             .saturating_sub(taken);
         let told = self.shared.enter(self.shared.epoch.elapsed() + left);
-        // A thread that has ended keeps nobody.
+        // A thread that has ended delays no caller.
         let _: Result<(), _> = told.await;
     }
 }
@@ -112,7 +112,7 @@ impl Shared {
             if end <= now {
                 waiting.queue.pop();
                 if let Some(tell) = waiting.tell.remove(&number) {
-                    // A caller who hung up needs no wake-up.
+                    // A caller who disconnected needs no wake-up.
                     let _: Result<(), ()> = tell.send(());
                 }
                 continue;

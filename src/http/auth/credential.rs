@@ -12,10 +12,10 @@ const FINGERPRINT_DIGITS: usize = 16;
 pub const KEY_FINGERPRINT: &str = "kf";
 /// Longest session guid or key that is accepted, in bytes.
 const SECRET_CHARS_MAX: usize = 128;
-/// The scheme ahead of a token (RFC 6750, section 2.1).
+/// The scheme before a token (RFC 6750, section 2.1).
 const BEARER: &str = "Bearer ";
 
-/// What a request has in `Authorization`.
+/// The content of `Authorization`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Authorization<'a> {
     /// The header is not there.
@@ -29,7 +29,7 @@ pub(super) enum Authorization<'a> {
 }
 
 impl<'a> Authorization<'a> {
-    /// Of a request's headers.
+    /// Parses a request's headers.
     pub(super) fn of(headers: &'a HeaderMap) -> Self {
         let mut found = Self::None;
         for value in headers.get_all(AUTHORIZATION) {

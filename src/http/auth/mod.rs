@@ -1,4 +1,4 @@
-//! Who calls, what they may do, and answers that do not tell what is not theirs.
+//! Who calls, what they may do, and answers that reveal nothing of other orgs.
 
 pub mod access;
 pub mod admit;

@@ -1,4 +1,4 @@
-//! Which operator calls: by the token of the first start, which lies in a file, or by one that was made with scopes.
+//! Which operator calls: by the token of the first start, which is in a file, or by one that was made with scopes.
 
 use parking_lot::Mutex;
 use std::io;
@@ -30,7 +30,7 @@ pub type KeepToken = Box<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
 pub struct Operator {
     /// The name in the journal and the audit: `operator`, or `operator:` and the token's name.
     pub by: String,
-    /// What the token lets do.
+    /// The scopes of the token.
     scopes: Vec<TokenScope>,
 }
 
@@ -42,7 +42,7 @@ pub struct OperatorAccess {
 }
 
 impl OperatorAccess {
-    /// With the token of the first start, and what keeps another one in its place; nothing where it is not to be replaced.
+    /// With the token of the first start, and what writes its successor to the file; `None` where it is not to be replaced.
     pub fn new(first: Arc<str>, keep: Option<KeepToken>, signer: Arc<Signer>) -> Self {
         Self {
             first: Mutex::new(first),
@@ -54,7 +54,7 @@ impl OperatorAccess {
     /// Who calls, or why nobody is known by the request's token.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`Refusal`] when the projections cannot be read.
     pub(in crate::http) fn identify(
         &self,
         (store, now): (Option<&Store>, Timestamp),
@@ -96,7 +96,7 @@ impl OperatorAccess {
     /// Replaces the token of the first start: durable before it works. Returns the new one.
     ///
     /// # Errors
-    /// `invalid-state` in development mode, which has written it to files and shells; or a failed write.
+    /// `invalid-state` in development mode, which has written it to files and shells; an internal error when the write fails.
     pub(in crate::http) fn rotate_first(&self) -> Result<String, Refusal> {
         let keep = self.keep.as_ref().ok_or_else(|| {
             Rejection::new(

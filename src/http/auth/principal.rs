@@ -10,16 +10,16 @@ use super::access::Role;
 use super::standings::Standings;
 use crate::domain::OrgCode;
 
-/// How a caller is known.
+/// How a caller was authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// A person, by a session.
     Session,
     /// A service account, by a key.
     ApiKey,
-    /// Somebody whom an identity provider knows, by a token.
+    /// A user of an identity provider, by a token.
     Jwt,
-    /// Whoever a header says, on a developer's own machine.
+    /// Named by a header, on a developer's own machine.
     Header,
 }
 
@@ -35,12 +35,12 @@ impl Mode {
     }
 }
 
-/// The only org a credential is for, and what it lets do there.
+/// The only org a credential is for, and its role there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound {
     /// The code of the org.
     pub org: String,
-    /// The role; `None` for one that lets do nothing.
+    /// The role; `None` for one without rights.
     pub role: Option<Role>,
 }
 
@@ -56,14 +56,14 @@ impl Deref for Principal {
     }
 }
 
-/// What is known of a caller. It holds no secret.
+/// The facts of a caller. It holds no secret.
 #[derive(Debug)]
 pub struct Who {
     /// The public id of the user or the service account.
     pub user_id: String,
     /// Names the credential without revealing it: `sf_...` for a session, `kf_...` for a key.
     pub fingerprint: String,
-    /// How it is known.
+    /// How the caller was authenticated.
     pub mode: Mode,
     /// The org of a credential that is for one alone; people belong to orgs by membership.
     pub bound: Option<Bound>,
@@ -72,32 +72,32 @@ pub struct Who {
     /// Networks that the credential may be used from; from everywhere when there are none.
     pub(super) allowed_addresses: Vec<IpNet>,
     pub(super) standings: Standings,
-    /// The first org that let it in.
+    /// The first org that admitted the caller.
     pub(super) home: OnceLock<OrgCode>,
 }
 
-/// Who answers for what is used: the org, as far as it is known, otherwise the principal, or the address of a stranger.
+/// Whom usage is counted for: the org, as far as it is known, otherwise the principal, or the address without a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner<'a> {
     /// The org with this code.
     Org(&'a str),
     /// A principal of no known org.
     Principal(&'a str),
-    /// A stranger; absent for connections without an address.
+    /// A caller without a valid credential; `None` for connections without an address.
     Address(Option<IpAddr>),
-    /// Whoever has the operator token.
+    /// A caller with an operator token.
     Operators,
 }
 
 impl Who {
-    /// Who answers for what this caller uses.
+    /// The owner for whom this caller's usage is counted.
     pub fn owner(&self) -> Owner<'_> {
         let bound = self.bound.as_ref().map(|bound| bound.org.as_str());
         let org = bound.or_else(|| self.home.get().map(OrgCode::as_str));
         org.map_or(Owner::Principal(&self.user_id), Owner::Org)
     }
 
-    /// Notes an org that let the caller in.
+    /// Notes an org that has admitted the caller.
     pub fn note_org(&self, org: &OrgCode) {
         if self.bound.is_none() {
             self.home.get_or_init(|| org.clone());

@@ -15,14 +15,14 @@ const ORG_BYTES_MAX: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Standings(Mutex<Vec<(Code, Standing)>>);
 
-/// The code of an org, filled up with zeros: compared without a look elsewhere.
+/// The code of an org, padded with zeros: compared without following a pointer.
 type Code = [u8; ORG_BYTES_MAX];
 
 impl Standings {
     /// The membership of a user in an org, read if it is not known or may have changed.
     ///
     /// # Errors
-    /// A failed or unreadable row.
+    /// [`StoreError`] when a row cannot be read or decoded.
     pub(super) fn get(
         &self,
         store: &Store,

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::*;
 
-/// What fingerprints were before they were made in one walk: answers that are remembered carry them.
+/// The fingerprint before it was made in one walk: answers that are remembered contain such ones.
 pub(in crate::http) fn earlier(parts: &[(&str, &str)]) -> Result<String, serde_json::Error> {
     let mut hash = Sha256::new();
     for (name, json) in parts {

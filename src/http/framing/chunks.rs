@@ -6,7 +6,7 @@ use super::Fault;
 /// part of the body, whose length is limited elsewhere.
 const OVERHEAD_BYTES_MAX: u32 = 8_192;
 
-/// How far a body has come.
+/// The state of a chunked body.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     place: Place,
@@ -34,7 +34,7 @@ enum Place {
 }
 
 impl Chunks {
-    /// Takes some of the bytes; tells how many, and whether the body ends with them.
+    /// Takes some of the bytes; returns how many, and whether the body ends with them.
     pub(super) fn step(&mut self, bytes: &[u8]) -> (usize, Result<bool, Fault>) {
         let mut at = 0;
         while at < bytes.len() {
@@ -43,7 +43,7 @@ impl Chunks {
                 let count = left.min(bytes.len() - at);
                 self.size -= count as u64;
                 at += count;
-                // What a chunk carries pays for what is written around the next.
+                // The content of a chunk pays for the framing of the next.
                 self.overhead = self
                     .overhead
                     .saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));

@@ -42,7 +42,7 @@ fn fuzz_requests() {
         "GET http://user@[::1]:80/a#b HTTP/1.1\r\nhost: x\r\n\r\n",
     ]
     .map(|text| text.as_bytes().to_vec());
-    // Its clock wants a runtime around it.
+    // Its clock needs a runtime around it.
     actix_web::rt::System::new().block_on(async { hold_against_actix(&seeds) });
 }
 

@@ -7,7 +7,7 @@ const LIMITS: HeadLimits = HeadLimits {
     target_bytes_max: 1_024,
 };
 
-/// What is found when the bytes come in pieces of a size: how many pass on, and the fault behind them.
+/// What is found when the bytes come in pieces of a size: how many pass on, and the fault after them.
 fn found(bytes: &[u8], piece: usize) -> (usize, Option<Fault>) {
     let mut framing = Framing::new(LIMITS);
     let (mut passed, mut held) = (0, Vec::new());

@@ -24,10 +24,10 @@ const KEYS_MAX: usize = 65_536;
 /// How often at most keys whose buckets are full again are forgotten.
 const SWEEP_MS: u64 = 1_000;
 
-/// One request too many.
+/// The refusal of one request too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooMany {
-    /// Which limit.
+    /// The name of the limit.
     limit: &'static str,
     /// Seconds, at least 1, after which one more may pass.
     wait_seconds: u64,
@@ -47,7 +47,7 @@ pub(super) struct Limiter<K: Hash + Eq + Clone> {
     name: &'static str,
     limiter: RateLimiter<K, Buckets<K>, Steady, StateInformationMiddleware>,
     policy: HeaderValue,
-    /// What a full bucket holds.
+    /// The size of a full bucket.
     burst: NonZeroU32,
     /// Seconds in which an empty bucket fills.
     window_seconds: u64,
@@ -73,12 +73,12 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
         })
     }
 
-    /// Takes one from a key's bucket; tells what is left in it.
+    /// Takes one from a key's bucket; returns what is left in it.
     pub(super) fn take(&self, key: &K) -> Result<u32, TooMany> {
         self.take_many(key, 1)
     }
 
-    /// Takes so many, or none of them; more than a full bucket holds is what it holds.
+    /// Takes `count`, or none of them; more than a full bucket holds is what it holds.
     pub(super) fn take_many(&self, key: &K, count: u32) -> Result<u32, TooMany> {
         self.sweep();
         let count = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
@@ -97,7 +97,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
             })
     }
 
-    /// Once a second, whoever comes first forgets the keys whose buckets are full again.
+    /// Removes the keys whose buckets are full again, at most once a second.
     fn sweep(&self) {
         let now = self.limiter.clock().now().as_millis();
         let now = u64::try_from(now).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! What the server keeps anyway and the metrics tell: actors, jobs, maintenance, and how far the answers are behind.
+//! Metrics of what the server keeps anyway: actors, jobs, maintenance, and how far the projections are behind.
 
 use std::sync::Arc;
 

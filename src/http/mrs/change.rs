@@ -55,7 +55,7 @@ change_request! {
     }
 }
 
-/// Runs a change: admits the caller, makes the command, carries it out.
+/// Runs a change: admits the caller, makes the command, executes it.
 macro_rules! run {
     ($app:ident, $call:ident, $request:ident, $command:expr) => {{
         let subject = Subject {

@@ -186,7 +186,7 @@ async fn seal(
     }
 }
 
-/// Removes the uploads of which one is the content now. What cannot be removed goes with the object.
+/// Removes the uploads of which one is the content now. What cannot be removed is removed with the object.
 async fn remove_uploads(app: &AppState, object: ObjectName) {
     let content = Arc::clone(&app.content);
     let removed = offload::blocking(move || content.remove_uploads(&object)).await;

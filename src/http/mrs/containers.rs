@@ -72,7 +72,7 @@ pub async fn containers(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
     let limit = query.limit.unwrap_or_default().0;
     let digest: [u8; 32] = Sha256::digest(format!("containers {}", org.as_str())).into();
     let from = input::cursor(&app.signer, query.next_token.as_deref(), digest)?;
-    // Behind the last name of the page before; all names come behind the empty one.
+    // After the last name of the page before; all names come after the empty one.
     let mut last = String::from_utf8(from.unwrap_or_default()).unwrap_or_default();
     let mut items = Vec::new();
     let mut next = None;

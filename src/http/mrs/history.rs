@@ -12,12 +12,12 @@ use crate::http::reply::Refusal;
 use crate::offload;
 use crate::projections::StoreError;
 
-/// Reads of one org that may wait behind its own; past it its callers get 429.
+/// Reads of one org that may wait for its own read; past it its callers get 429.
 const WAITING_MAX: u32 = 64;
 
-/// Who may read history now. What such a read costs grows with the number of changes of its record, which nobody limits,
-/// so that it must not stand in the way of requests that cost little. An org that asks for many waits for itself: in
-/// the line for the threads there is one read of each org.
+/// Limits reads of history. Such a read costs as much as its record has changes, which are not limited, so that it must
+/// not delay requests that cost little. An org that asks for many waits for itself: in
+/// the queue for the threads there is one read of each org.
 #[derive(Debug)]
 pub struct Histories {
     running: Arc<Semaphore>,
@@ -26,7 +26,7 @@ pub struct Histories {
 }
 
 impl Histories {
-    /// At most so many reads at once.
+    /// At most `max` reads at once.
     pub fn new(max: usize) -> Self {
         Self {
             running: Arc::new(Semaphore::new(max)),
@@ -35,10 +35,10 @@ impl Histories {
         }
     }
 
-    /// Reads when its turn has come.
+    /// Runs a read when the org and a thread are free.
     ///
     /// # Errors
-    /// `throttled` when too many reads of the org wait already; a failed read.
+    /// `throttled` when too many reads of the org wait already; an internal error when the read fails.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         org: &OrgCode,
@@ -53,7 +53,7 @@ impl Histories {
             .clone();
         let leaving = Leaving(self, org);
         let turns = (turn(own).await?, turn(self.running.clone()).await?);
-        // They are held until the read has ended, also when its caller has hung up.
+        // They are held until the read has ended, also when its caller has disconnected.
         let read = offload::blocking(move || {
             let _held = (place, turns);
             read()
@@ -73,13 +73,13 @@ async fn turn(line: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
     turn.map_err(Refusal::failed)
 }
 
-/// Forgets an org's line once nobody is in it.
+/// Removes an org's queue once it is empty.
 struct Leaving<'a>(&'a Histories, &'a OrgCode);
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         let mut orgs = self.0.orgs.lock();
-        // A read that goes on without its caller holds a turn, and thus the line.
+        // A read that continues without its caller holds a turn, and thus the queue.
         if orgs
             .get(self.1)
             .is_some_and(|own| Arc::strong_count(own) == 1)

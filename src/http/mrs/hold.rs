@@ -86,7 +86,7 @@ async fn change(
     let idempotency = keyed(app, call, &key, request.idempotency_key.as_deref())?;
     let expected = request.expected_revision.map(|revision| revision.0);
     let command = command(&request, expected)?;
-    // By a clock that is not believed nothing ends for good; the sweep does it later.
+    // By a clock that is not trusted nothing ends for good; the sweep does it later.
     if app.clock.may_destroy().is_ok() {
         sweep(app, call, &key).await?;
     }

@@ -246,7 +246,7 @@ fn record_reply(key: &RecordKey, record: &Record) -> Result<Reply, Refusal> {
     Ok(Reply::of(&record.view(key))?.at(record.revision))
 }
 
-/// The same of a record that was changed.
+/// The answer with a record that was changed.
 fn outcome_reply(key: &RecordKey, executed: &RecordOutcome) -> Result<Reply, Refusal> {
     let mut reply = record_reply(key, &executed.record)?;
     reply.replayed = executed.replayed;
@@ -269,7 +269,7 @@ fn content_md5(text: Option<&str>) -> Result<Md5, Rejection> {
     )?)
 }
 
-/// Where an object is, when the content is one.
+/// The object's id, when the content is one.
 fn object_of(content: &Content) -> Option<uuid::Uuid> {
     match content.place {
         ContentPlace::Object(object_id) => Some(object_id),

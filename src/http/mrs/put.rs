@@ -357,7 +357,7 @@ fn upload_content(
 }
 
 impl PutRequest {
-    /// SHA-256 in hex of what is asked for, whoever asks and why, however it is spelled. What names the request and where
+    /// SHA-256 in hex of what is requested, by whom and why, however it is spelled. What names the request and where
     /// it counts is in the scope.
     fn fingerprint(&self, admitted: &Admitted) -> Result<String, Refusal> {
         let Self {

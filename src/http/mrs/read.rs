@@ -380,7 +380,7 @@ pub async fn stat(app: &AppState, _: &mut Call<'_>) -> Result<Reply, Refusal> {
     })
 }
 
-/// Reads a record as it is now, or as it was at a time.
+/// Reads the current record, or its state at a time.
 async fn find_at(
     app: &AppState,
     key: &RecordKey,

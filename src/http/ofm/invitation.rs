@@ -450,7 +450,7 @@ pub async fn decline(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refus
     answered(&org, &own.invitation_id, ("declined", None))
 }
 
-/// The caller's own invitation that a request names. Whoever was not invited does not learn whether there is such an org.
+/// The caller's own invitation that a request names. A user who was not invited does not learn whether there is such an org.
 fn own(
     app: &AppState,
     call: &Call<'_>,

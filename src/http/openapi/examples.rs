@@ -14,7 +14,7 @@ pub struct Example {
     pub data: Option<Value>,
 }
 
-/// Every example. Those of records tell of one record's life, from nothing to its end.
+/// Every example. Those of records follow one record, from before its creation to its end.
 pub fn examples() -> Vec<Example> {
     let place = json!({"orgcode": "DEMO", "container": "notes", "record_id": "note-1"});
     let with = |more: Value| {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::auth::access::{Access, GRANTS, Right};
 
-/// What each tag groups.
+/// The tags of operations, each with its description.
 const TAGS: &[(&str, &str)] = &[
     (
         "mrs",
@@ -53,9 +53,9 @@ const SHARED_TIMES: usize = 2;
 /// Shortest property that becomes a component, in lines of the document: a reference takes three.
 const SHARED_LINES: usize = 5;
 
-/// What the names of good answers begin with; behind it stands what their `data` is.
+/// The prefix of the names of good answers; the type of their `data` follows it.
 const GOOD: &str = "Good_";
-/// How deep objects stand within each other at most, before all are components.
+/// How deep objects may be nested at most, before all are components.
 const NESTED_MAX: usize = 8;
 
 /// Verbs that a path's last part may be: an operation by GET then needs no other.
@@ -109,7 +109,7 @@ pub(super) fn operation_id(method: &str, path: &str, shared: bool) -> String {
     id + suffix
 }
 
-/// Who may call an operation.
+/// The sentence that says who may call an operation.
 pub(super) fn who_may(path: &str, access: Access) -> String {
     match access {
         Access::Public if path.starts_with("/content/") => {
@@ -157,7 +157,7 @@ pub(super) fn each_operation(document: &mut Value, mut each: impl FnMut(&str, &s
     }
 }
 
-/// A good answer that is described in its place becomes a component, named by its operation.
+/// Moves a good answer that is described inline to a component, named by its operation.
 fn name_answers(document: &mut Value) {
     let known = known_objects(document);
     let mut named = Map::new();
@@ -267,7 +267,7 @@ fn reference(kind: &str, name: &str) -> Value {
     json!({"$ref": format!("#/components/{kind}/{name}")})
 }
 
-/// What all good answers have in common is a component; each has beside it what its `data` is.
+/// Makes a component of what all good answers have in common; each then adds what its `data` is.
 fn join_envelopes(document: &mut Value) {
     let mut envelope = None;
     let schemas = document["components"]["schemas"].as_object_mut();

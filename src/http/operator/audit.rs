@@ -12,7 +12,7 @@ use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
 use crate::projections::ops::{self, AuditFilter};
 
-/// Which events.
+/// The filters of a page of the audit.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AuditRequest {

@@ -44,7 +44,7 @@ pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
     let (removals, id) = (app.content.removals(), lease_id.clone());
     let leased = offload::blocking(move || removals.lease(&id, LEASE)).await;
     leased?.map_err(refusal)?;
-    // Behind every removal that was in progress: the events of those are in it.
+    // After every removal that was in progress: the events of those are in it.
     let head = app.journal.head();
     Reply::of(&json!({
         "lease_id": lease_id,
@@ -54,7 +54,7 @@ pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
     }))
 }
 
-/// Lets a lease last on. Only its begin and its end are rows of the audit.
+/// Extends a lease. Only its begin and its end are rows of the audit.
 pub(super) async fn renew(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (lease_id, _) = which(call)?;
     let renewed = app.content.removals().renew(&lease_id);
@@ -83,7 +83,7 @@ fn which(call: &mut Call<'_>) -> Result<(String, Caller), Rejection> {
     Ok((lease_id, which.caller(call)?))
 }
 
-/// Journals who asks. A journal that accepts no entries keeps nobody from taking a backup; the log's line tells who it was.
+/// Journals who asks. A backup can be taken although the journal accepts no entries; the log's line says who took it.
 async fn audit(
     app: &AppState,
     call: &mut Call<'_>,

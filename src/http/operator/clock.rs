@@ -1,4 +1,4 @@
-//! `ops_clock_status` and `ops_clock_confirm`: whether the machine's clock is believed, and that it is right after a jump.
+//! `ops_clock_status` and `ops_clock_confirm`: whether the machine's clock is trusted, and that it is right after a jump.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
 use crate::projections::ops;
 
-/// Nothing but the call itself.
+/// The input of a function without fields.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
@@ -22,13 +22,13 @@ operator_request! {
     pub(super) struct Confirm {}
 }
 
-/// Tells whether the clock is believed.
+/// Returns whether the clock is trusted.
 pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Nothing {} = input::json(&call.body)?;
     Reply::of(&view(app)?)
 }
 
-/// Has removals go on after a jump.
+/// Has removals continue after a jump.
 pub(super) async fn confirm(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Confirm = input::json(&call.body)?;
     let caller = request.caller(call)?;

@@ -21,7 +21,7 @@ operator_request! {
     }
 }
 
-/// Whose holds.
+/// The org, or container, whose holds are listed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HoldQuery {
@@ -29,17 +29,17 @@ struct HoldQuery {
     container: Option<String>,
 }
 
-/// A legal hold.
+/// A legal hold in an answer.
 #[derive(Debug, Serialize)]
 struct LegalHoldView<'a> {
-    /// What it is on.
+    /// The level at which the hold is set.
     held: Level,
     #[serde(skip_serializing_if = "Option::is_none")]
     container: Option<&'a str>,
     reason: &'a str,
     since: String,
     by: &'a str,
-    /// Who the operator said is acting.
+    /// The person or program for whom the operator said to act.
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<&'a str>,
 }

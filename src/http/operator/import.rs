@@ -23,7 +23,7 @@ use crate::http::state::AppState;
 use crate::http::{idempotency, input, ofm, presigned, transfers};
 use crate::offload;
 
-/// Where content is put, ahead of the org's code and the object's id.
+/// Where content is put; the org's code and the object's id follow.
 pub(super) const CONTENT: &str = "/import/";
 /// Most lines of a page.
 const LINES_MAX: usize = 4_096;
@@ -77,7 +77,7 @@ struct Objects {
     object_ids: Vec<Uuid>,
 }
 
-/// What is promised of an object.
+/// The promised size and hash of an object.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Promised {
@@ -86,7 +86,7 @@ struct Promised {
     sha256: Option<String>,
 }
 
-/// Begins an import, or goes on with it.
+/// Begins an import, or continues it.
 pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Begin = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -147,7 +147,7 @@ pub(super) async fn events(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
     Reply::of(&json!({"appended": page.appended, "there": page.there}))
 }
 
-/// Tells which objects are still to be put.
+/// Returns which objects are still to be put.
 pub(super) async fn objects(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Objects = input::json(&call.body)?;
     let org = org(call, request.orgcode.as_deref())?;

@@ -15,12 +15,12 @@ use crate::http::state::AppState;
 /// Longest name that is accepted, in characters.
 const NAME_CHARS_MAX: usize = 64;
 
-/// Nothing but the call itself.
+/// The input of a function without fields.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct All {}
 
-/// Which job.
+/// The job that a call is about.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Which {
@@ -59,7 +59,7 @@ struct JobView {
     failures: u64,
 }
 
-/// What a run that is not over did so far; `done` and `total` tell how far it is, as far as that is known.
+/// What an unfinished run did so far; `done` and `total` are its progress, as far as that is known.
 fn progress(run: &Run) -> Counts {
     let mut progress = run.counts.clone();
     let told = [("done", run.done), ("total", run.total)];
@@ -114,7 +114,7 @@ pub(super) async fn pause(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
     order(app, call, Order::Pause).await
 }
 
-/// Lets a paused job go on.
+/// Resumes a paused job.
 pub(super) async fn resume(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     order(app, call, Order::Resume).await
 }

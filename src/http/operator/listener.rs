@@ -25,7 +25,7 @@ use crate::http::trace::{Trace, name_of};
 use crate::http::{head, idempotency, watched};
 use crate::report;
 
-/// What the listener works with.
+/// The dependencies of the operators' listener.
 struct Listener {
     gateway: Arc<Gateway>,
     access: Arc<OperatorAccess>,
@@ -144,7 +144,7 @@ async fn answer(
         Ok(known) => known,
         Err(rejection) => return (trace, Err(rejection.into())),
     };
-    // Whoever has a token is let in to every org.
+    // A caller with a token may access every org.
     trace.let_in = true;
     if let Some((service, _)) = name.split_once('_') {
         trace.service = service;
@@ -229,7 +229,7 @@ async fn take_content(
     import::put(app, request, payload, (listener.pace, imports)).await
 }
 
-/// Lets a scrape through: by GET, or by HEAD, which answers without the text (RFC 9110, section 9.3.2).
+/// Admits a scrape: by GET, or by HEAD, which answers without the text (RFC 9110, section 9.3.2).
 fn admit_scrape(operator: &Identified, request: &HttpRequest) -> Result<(), Rejection> {
     permit(operator, TokenScope::Metrics)?;
     if [Method::GET, Method::HEAD].contains(request.method()) {

@@ -115,7 +115,7 @@ pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
     .await
 }
 
-/// Changes or tells something about a window.
+/// Changes a window's texts or times, or adds a note.
 pub(super) async fn update(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Update = input::json(&call.body)?;
     let caller = request.caller(call)?;

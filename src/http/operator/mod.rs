@@ -43,10 +43,10 @@ pub use listener::configure;
 const ADDRESS_HASH: &str = "operator-address";
 /// Bytes kept of that hash.
 const ADDRESS_HASH_BYTES: usize = 16;
-/// Where functions are.
+/// The path prefix of operator functions.
 const INVOKE: &str = "/invoke/";
 
-/// An operator function.
+/// The handler of an operator function.
 type Function = for<'a> fn(&'a AppState, &'a mut Call<'_>) -> Answering<'a>;
 
 /// Boxes a function's future.
@@ -58,7 +58,7 @@ macro_rules! function {
     };
 }
 
-/// A function's name with underscores, the scope that a token needs for it, and what carries it out.
+/// A function's name with underscores, the scope that a token needs for it, and its handler.
 type Named = (&'static str, TokenScope, Function);
 
 /// Every function; dashes in names are taken too.
@@ -146,7 +146,7 @@ macro_rules! operator_request {
         }
 
         impl $name {
-            /// Who asks, with what the caller remarks.
+            /// The caller, with its remarks checked and noted.
             fn caller(&self, call: &mut crate::http::call::Call<'_>) -> Result<crate::actors::Caller, crate::domain::Rejection> {
                 crate::http::operator::caller(call, crate::journal::Remarks {
                     actor: self.actor.clone(),
@@ -185,7 +185,7 @@ impl<'de> Deserialize<'de> for Code {
     }
 }
 
-/// Who asks, with the caller's remarks checked and noted.
+/// The caller, with its remarks checked and noted.
 fn caller(call: &mut Call<'_>, remarks: Remarks) -> Result<Caller, Rejection> {
     let remarks = input::remarks(remarks)?;
     call.note_remarks(&remarks);
@@ -201,8 +201,8 @@ fn caller(call: &mut Call<'_>, remarks: Remarks) -> Result<Caller, Rejection> {
     })
 }
 
-/// Journals that an operator asks for a change, which must be carried out only after it: so the audit has every one.
-/// Calls whose own events are the operators' need none. Remarks must not name by address a user that it is about: the
+/// Journals that an operator requests a change, which must be executed only after it: so the audit has every one.
+/// Calls whose own events record the operator need none. Remarks must not name by address a user that it is about: the
 /// erasure of that user does not reach them.
 async fn ask(
     app: &AppState,
@@ -249,7 +249,7 @@ fn keep_out(address: &str, remarks: &Remarks) -> Result<(), Rejection> {
     }
 }
 
-/// Journals that what was asked for was not carried out. When even that cannot be, the answer says so.
+/// Journals that what was requested was not executed. When even that fails, the answer says so.
 async fn note_refused(
     app: &AppState,
     call: &Call<'_>,
@@ -287,7 +287,7 @@ fn address_hash(app: &AppState, call: &Call<'_>, by: &str) -> String {
     hex::encode(&hash[..ADDRESS_HASH_BYTES])
 }
 
-/// A text that must be there and have 1 to so many characters.
+/// A text that must be there and have 1 to `chars_max` characters.
 fn text(field: Option<&str>, name: &str, chars_max: usize) -> Result<String, Rejection> {
     let text = field.map(str::trim).filter(|text| !text.is_empty());
     let Some(text) = text else {

@@ -54,7 +54,7 @@ pub(super) async fn disable(app: &AppState, call: &mut Call<'_>) -> Result<Reply
     change(app, call, |user_id| UserCommand::Disable { user_id }).await
 }
 
-/// Lets a user sign in again.
+/// Enables a user to sign in again.
 pub(super) async fn enable(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     change(app, call, |user_id| UserCommand::Enable { user_id }).await
 }
@@ -91,7 +91,7 @@ pub(super) async fn reset_passcode(app: &AppState, call: &mut Call<'_>) -> Resul
     uas::show(app, &reset.await?)
 }
 
-/// Has the wrong passcodes for a user forgotten.
+/// Clears the wrong passcodes counted for a user.
 pub(super) async fn lift_lock(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: LockLift = input::json(&call.body)?;
     let caller = request.caller(call)?;

@@ -196,7 +196,7 @@ async fn show_once(
     Reply::of(&answer)
 }
 
-/// The answer to whoever asks again for a token that was made and shown.
+/// The answer to a repeated request for a token that was made and shown.
 fn shown_already(name: &str) -> Refusal {
     let message = format!(
         "The token {name} was made by the first request with this idempotency_key, and shown in its answer alone. If that was lost, rotate it with a new idempotency_key."

@@ -13,22 +13,22 @@ use crate::journal::{Body, Entry, Journal, JournalError, Position};
 use crate::offload;
 use crate::report::field::is_request_id;
 
-/// Most entries that one call looks at.
+/// Most entries that one call reads.
 const ENTRIES_MAX: u64 = 10_000;
 /// Entries that are read at a time.
 const READ_ENTRIES: u64 = 500;
 
-/// Which request, and where to look for it.
+/// The request id, and the positions to search.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TraceRequest {
     request_id: Option<String>,
-    /// The last position to look at; the journal's last without it.
+    /// The last position to read; the journal's last without it.
     until: Option<u64>,
 }
 
-/// Finds the entries of a request among the newest, newest first, and names erased ones that nothing ordered. Each is read and checked, since no index leads to
-/// them; `next_until` is where the next call goes on.
+/// Finds the entries of a request among the newest, newest first, and lists erased ones without an order. Each is read and
+/// checked, since no index leads to them; `next_until` is where the next call continues.
 pub(super) async fn find(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TraceRequest = input::json(&call.body)?;
     let id = request.request_id.filter(|id| is_request_id(id));

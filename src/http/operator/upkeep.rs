@@ -13,9 +13,9 @@ use crate::http::input;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
 
-/// Items a page looks at when the caller does not say.
+/// Items that a page reads when the caller does not say.
 const ITEMS_DEFAULT: usize = 100;
-/// Most items a page looks at.
+/// Most items that a page reads.
 const ITEMS_MAX: usize = 1_000;
 /// Most days that leftovers can be kept.
 const RETENTION_DAYS_MAX: i64 = 36_500;
@@ -144,7 +144,7 @@ pub(super) async fn tag_scrub(app: &AppState, call: &mut Call<'_>) -> Result<Rep
     paging.answer(app, answer, done.next)
 }
 
-/// Lets go of what was kept as long as it must, and removes its bytes.
+/// Removes what was kept as long as it must, and then its bytes.
 pub(super) async fn cleanup(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Cleanup = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -213,7 +213,7 @@ fn within(count: Count, name: &str, max: i64) -> Result<i64, Rejection> {
     }
 }
 
-/// How a function goes on from page to page. The number of items may change on the way; nothing else may.
+/// How a function continues from page to page. The number of items may change in between; nothing else may.
 struct Paging {
     digest: [u8; 32],
     items_max: usize,

@@ -39,14 +39,14 @@ operator_request! {
     }
 }
 
-/// Which org's offboarding.
+/// The org whose offboarding is returned.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StatusQuery {
     orgcode: Option<String>,
 }
 
-/// Which offboardings.
+/// The filters of a list of offboardings.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
@@ -123,7 +123,7 @@ pub(super) async fn export_list(app: &AppState, call: &mut Call<'_>) -> Result<R
     files(app, &org, query).await
 }
 
-/// Tells where a file of an export is.
+/// Returns where a file of an export is.
 pub(super) async fn export_file(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FileQuery = input::json(&call.body)?;
     let org = org(call, query.orgcode.as_deref())?;

@@ -53,7 +53,7 @@ operator_request! {
     }
 }
 
-/// Which vacuum.
+/// The vacuum that is returned.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct VacuumQuery {
@@ -166,7 +166,7 @@ pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
     }
 }
 
-/// How something is to be erased.
+/// The options of a vacuum to request.
 struct Asked {
     dry_run: bool,
     reason: String,

@@ -78,7 +78,7 @@ impl From<&Window> for WindowView {
     }
 }
 
-/// What a vacuum erases of one service.
+/// The amount that a vacuum erases of one service.
 #[derive(Debug, Serialize)]
 pub struct ServiceView {
     service: String,
@@ -102,14 +102,14 @@ pub struct HeldView {
     reason: String,
 }
 
-/// How far a running vacuum is.
+/// The progress of a running vacuum.
 #[derive(Debug, Serialize)]
 pub struct ProgressView {
     /// The step being done.
     pub step: &'static str,
     /// What is done of it, in the step's own units.
     pub done: u64,
-    /// Of how much; 0 when that is not known.
+    /// The total; 0 when that is not known.
     pub total: u64,
 }
 
@@ -123,7 +123,7 @@ pub struct VacuumView {
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<String>,
     dry_run: bool,
-    /// It erases what is held too.
+    /// Whether it erases what is held too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     override_holds: bool,
     reason: String,

@@ -39,7 +39,7 @@ pub(super) fn follow(
     })
 }
 
-/// What is recorded of an answer when it ends.
+/// The facts that are recorded when an answer ends.
 struct Ending {
     trace: Trace,
     measured: Measured<Arc<HttpMeters>>,
@@ -50,7 +50,7 @@ struct Ending {
 /// A body that is followed.
 struct Followed {
     body: BoxBody,
-    /// Until it has ended.
+    /// The facts to record; `None` once it has ended.
     ending: Option<Ending>,
 }
 

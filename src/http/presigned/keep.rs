@@ -46,7 +46,7 @@ impl Presigned {
     }
 }
 
-/// Asks the record's actor, behind everything that it has handed to the journal.
+/// Asks the record's actor, which answers after everything that it has handed to the journal.
 async fn ask(app: &AppState, grant: &UploadGrant, request_id: String) -> Result<(), Refused> {
     let execute = RecordRequest {
         key: grant.key.clone(),
@@ -71,7 +71,7 @@ async fn ask(app: &AppState, grant: &UploadGrant, request_id: String) -> Result<
     }
 }
 
-/// Removes what an upload takes the place of, or the upload itself. What cannot be removed goes with its object.
+/// Removes what an upload replaces, or the upload itself. What cannot be removed is removed with its object.
 async fn tidy(app: &AppState, object: ObjectName, kept: Kept, wanted: bool) {
     let content = Arc::clone(&app.content);
     let tidied = offload::blocking(move || -> Result<(), ContentError> {

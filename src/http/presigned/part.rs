@@ -6,7 +6,7 @@ use actix_web::http::{Method, StatusCode};
 
 use crate::domain::{ErrorTag, Rejection};
 
-/// Which part of an object is asked for.
+/// The requested part of an object.
 #[derive(Clone, Copy)]
 pub(super) enum Part {
     NotModified,

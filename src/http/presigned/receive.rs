@@ -15,7 +15,7 @@ use crate::http::transfers::gave_way;
 use crate::http::{space, watched};
 use crate::offload;
 
-/// Buffers that go round between an upload's connection and its disk. The same few, because memory that one thread
+/// Buffers that are reused between an upload's connection and its disk. The same few, because memory that one thread
 /// takes and another gives back is slow to become free.
 const BUFFERS: usize = 8;
 

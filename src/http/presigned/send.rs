@@ -65,7 +65,7 @@ pub(super) struct Sending {
     pub(super) left: u64,
     /// What all of it must come to; absent for a part, which has no digest of its own.
     pub(super) check: Option<Whole>,
-    /// One of the downloads at once.
+    /// The share of the downloads in progress.
     pub(super) share: Share,
 }
 

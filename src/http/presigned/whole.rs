@@ -9,7 +9,7 @@ use crate::domain::{Md5, Sha256Digest};
 
 /// The digest so far, and what it must come to.
 enum Sum {
-    /// Of content whose SHA-256 is journaled; its MD5 was held against the same bytes when they came.
+    /// Of content whose SHA-256 is journaled; its MD5 was compared with the same bytes when they came.
     Sha256(Sha256, Sha256Digest),
     /// Of content that was completed before.
     Md5(Md5Hasher, Md5),
@@ -37,7 +37,7 @@ impl Whole {
         }
     }
 
-    /// What is wrong, once all bytes were taken.
+    /// The contradiction, if there is one, once all bytes were taken.
     pub(super) fn fault(&mut self) -> Option<String> {
         let (name, same) = match &mut self.sum {
             Sum::Sha256(digest, wanted) => {

@@ -96,7 +96,7 @@ async fn public_answers_and_refused_heads_take_turns_with_other_work() {
         (&|| preflight("https://other.example"), 405),
     ];
     for (number, (request, status)) in requests.into_iter().enumerate() {
-        // Whoever used no more than its part goes on at once, and whoever used more waits.
+        // An owner that used no more than its part is served at once, and one that used more waits.
         assert_eq!(
             answered_at_once(request(), 0).await,
             Some(status),

@@ -285,7 +285,7 @@ pub async fn validate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
     })
 }
 
-/// The answer to whoever asks again for a key that was made and shown.
+/// The answer to a repeated request for a key that was made and shown.
 fn shown_already(made: &Made) -> Refusal {
     let mut ids = made.events.iter();
     let id = ids.find_map(|event| {

@@ -37,7 +37,7 @@ macro_rules! org_request {
         }
 
         impl $name {
-            /// The org, once the caller was let through to it.
+            /// The org, once the caller was admitted to it.
             fn org(
                 &self,
                 app: &crate::http::state::AppState,
@@ -49,7 +49,7 @@ macro_rules! org_request {
                 Ok(org)
             }
 
-            /// Who asks, with what the caller remarks.
+            /// The caller, with its remarks checked and noted.
             fn caller(
                 &self,
                 call: &mut crate::http::call::Call<'_>,
@@ -66,7 +66,7 @@ macro_rules! org_request {
 }
 pub(crate) use org_request;
 
-/// Who asks, with the caller's remarks checked and noted.
+/// The caller, with its remarks checked and noted.
 pub(crate) fn caller(call: &mut Call<'_>, remarks: Remarks) -> Result<Caller, Refusal> {
     let remarks = input::remarks(remarks)?;
     call.note_remarks(&remarks);

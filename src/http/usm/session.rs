@@ -1,4 +1,4 @@
-//! `/usm/session/...`: signing in, looking at sessions, and ending them.
+//! `/usm/session/...`: signing in, listing sessions, and ending them.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -44,7 +44,7 @@ macro_rules! own_request {
         }
 
         impl $name {
-            /// Somebody who asks, with what the caller remarks, checked and noted.
+            /// The caller of a request, with its remarks, checked and noted.
             fn caller(&self, call: &mut Call<'_>, by: &str) -> Result<Caller, Refusal> {
                 let remarks = input::remarks(Remarks {
                     actor: self.actor.clone(),
@@ -208,7 +208,7 @@ pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     })
 }
 
-/// An answer about a passcode. A refusal is answered after a whole number of spans, so that its time does not tell
+/// An answer about a passcode. A refusal is answered after a whole number of spans, so that its timing does not reveal
 /// whether there is such a user.
 pub(in crate::http) async fn concealed<T>(
     app: &AppState,

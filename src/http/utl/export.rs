@@ -172,7 +172,7 @@ pub(crate) async fn files(
     })
 }
 
-/// Where one of an export's files is.
+/// Answers with the url of one of an export's files.
 pub(crate) async fn one_file(
     app: &AppState,
     (org, base, by): (&OrgCode, &str, &str),

@@ -24,7 +24,7 @@ impl Index for Database {
             return Ok(());
         };
         let (offsets, tips) = self.placed(rows)?;
-        // Ahead of the database's rows: whatever a killed process leaves of those has its offsets.
+        // Before the database's rows: the offsets of any rows that a killed process wrote are there.
         self.offsets.put(first.position, &offsets)?;
         let begun = offsets
             .iter()

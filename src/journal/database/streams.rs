@@ -55,7 +55,7 @@ impl Database {
     }
 
     /// The first version of a stream that is known from a version on, with its position: a mark, or the stream's end,
-    /// which may lie before that version.
+    /// which may be before that version.
     fn at_or_behind(
         &self,
         stream: &StreamId,
@@ -76,7 +76,7 @@ impl Database {
             .ok_or_else(|| odd("a stream's row cannot be read"))
     }
 
-    /// Names of streams that begin with a prefix, from behind a name on: one look-up each, however long they are.
+    /// Names of streams that begin with a prefix, after a given name: one look-up each, however long they are.
     pub(crate) fn stream_names(
         &self,
         prefix: &str,
@@ -116,11 +116,11 @@ pub(super) fn stream_key(stream: &StreamId, version: Version) -> Vec<u8> {
     key
 }
 
-/// The first key behind all versions of a stream.
+/// The first key after all versions of a stream.
 fn behind(name: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(name.len() + 1);
     key.extend_from_slice(name.as_bytes());
-    // Versions stand behind a byte 0, and no name has a byte 1.
+    // Versions follow a byte 0, and no name has a byte 1.
     key.push(1);
     key
 }
@@ -130,7 +130,7 @@ fn version_in(key: &[u8], stream: &StreamId) -> Option<Version> {
     number(rest.strip_prefix(&[0])?)
 }
 
-/// Whether a row of a stream tells its end, and not where one of its versions is.
+/// Whether a row of a stream holds its end, and not where one of its versions is.
 pub(super) fn is_tip(key: &[u8]) -> bool {
     key.ends_with(&Version::MAX.to_be_bytes())
 }

@@ -1,4 +1,4 @@
-//! Holding the erased entries of a page against the events that ordered it, for whoever reads pages through a journal and
+//! Checks the erased entries of a page against the events that ordered it, for callers that read a journal in pages and
 //! not all of it.
 
 use std::collections::VecDeque;
@@ -23,16 +23,16 @@ type Order = Option<Option<Arc<Vec<ErasedSpan>>>>;
 #[derive(Debug, Default)]
 pub struct Judge {
     orders: VecDeque<(Position, Order)>,
-    /// Spans that were looked at, by the position of their order and their first one.
+    /// Spans that were checked, by the position of their order and their first one.
     judged: VecDeque<(Position, Position)>,
 }
 
 impl Judge {
     /// What is wrong with the erased ones among entries: each was ordered by the event that it names, with all others of
-    /// its span. Whether a vacuum of an older program erased exactly these is not looked at.
+    /// its span. Whether a vacuum of an older program erased exactly these is not checked.
     ///
     /// # Errors
-    /// A failed read, or damage that the journal itself finds.
+    /// [`JournalError`] for a failed read, or damage that the journal itself finds.
     pub fn hold(
         &mut self,
         journal: &dyn Journal,

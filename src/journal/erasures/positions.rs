@@ -7,9 +7,9 @@ use super::Position;
 /// Positions in ascending order. A run of them takes about two bytes.
 #[derive(Debug, Default)]
 pub(super) struct Positions {
-    /// For each closed run: how far it begins behind the end of the one before, and how long it is, in LEB128.
+    /// For each closed run: the distance from the end of the previous one, and its length, in LEB128.
     closed: Vec<u8>,
-    /// The end of the last closed run: the first position behind it.
+    /// The end of the last closed run: the first position after it.
     closed_end: Position,
     /// The run that may still grow.
     start: Position,
@@ -38,7 +38,7 @@ impl Positions {
         self.length = 1;
     }
 
-    /// How many there are.
+    /// The number of positions.
     pub(super) fn len(&self) -> u64 {
         self.count
     }
@@ -48,7 +48,7 @@ impl Positions {
         self.first
     }
 
-    /// All of them in order.
+    /// All positions in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Position> + '_ {
         let mut rest = self.closed.as_slice();
         let mut end = 0;

@@ -42,7 +42,7 @@ fn plan(positions: &[Position]) -> Option<Vec<ErasedSpan>> {
     Some(plan.finish().unwrap())
 }
 
-/// The findings when these are erased by position 20, and these events stand from position 19 on.
+/// The findings when these are erased by position 20, and these events are at position 19 and after.
 fn found(from: Position, erased: &[Position], events: &[Event]) -> Findings {
     let mut erasures = Erasures::from(from);
     for position in from..19 {
@@ -95,7 +95,7 @@ fn one_entry_more_is_named() {
                 "{problems:?}"
             );
         }
-        // Two within one part cannot be told from the others, and are listed with them.
+        // Two within one part cannot be distinguished from the others, and are listed with them.
         let problems = problems(&[2, 3, 4, 5, 6, 7, 8, 9], &events);
         assert!(!problems.is_empty(), "{problems:?}");
     }

@@ -1,4 +1,4 @@
-//! Where the entries go on behind damage. What tenants stored inline may look like entries, so a line that could be one does
+//! Where the entries continue after damage. Inline content of tenants may look like entries, so a line that could be one does
 //! not count by itself.
 
 use super::super::Position;
@@ -7,14 +7,14 @@ use super::super::scan::{Found, Scanner, Step};
 use super::super::segment::{Fault, Segment};
 use crate::domain::record::INLINE_BYTES_MAX;
 
-/// Entries that follow one another over so many bytes do not stand in one payload.
+/// Consecutive entries of more than this many bytes cannot be in one payload.
 const CERTAIN_BYTES: u64 = 2 * INLINE_BYTES_MAX as u64;
 
-/// What lies behind the bytes that are searched.
+/// What follows the bytes that are searched.
 pub(super) struct Behind<'a> {
-    /// The hash, in hex, that the next segment's first entry names as the one ahead of it, and its position.
+    /// The hash, in hex, that the next segment's first entry names as the previous one, and its position.
     pub(super) next: Option<(Position, String)>,
-    /// Whether what stands at an offset ends the entries as their own end does.
+    /// Whether the bytes at an offset are what ends the entries.
     pub(super) ends: &'a dyn Fn(&Segment, u64) -> bool,
 }
 
@@ -24,9 +24,9 @@ struct Run {
     first: Position,
     last: Position,
     hash: Hash,
-    /// Where what follows it no more begins.
+    /// The offset after its last entry, where something else begins.
     stop: u64,
-    /// It ends where the segment does.
+    /// Whether it ends where the segment does.
     reaches_end: bool,
 }
 
@@ -41,11 +41,11 @@ impl Run {
     }
 }
 
-/// The offset of the first entry behind an offset that is past a position and may be one, as far as that can be told.
+/// The first offset after `from` that may be an entry past a position, as far as that can be decided.
 ///
-/// A run of entries counts when it is longer than any payload, or reaches the segment's end and what follows there. Ahead
-/// of such a run, between two places of damage, a shorter one counts when its positions fit in between. Bytes are read
-/// once or twice.
+/// A run of entries counts when it is longer than any payload, or extends to the segment's end and what follows there. Before
+/// such a run, between two places of damage, a shorter one counts when its positions fit in between. Bytes are read once or
+/// twice.
 pub(super) fn find(
     scanner: &mut Scanner,
     from: u64,

@@ -20,7 +20,7 @@ impl DatabaseCopy {
     /// Copies the database of a journal's directory into a directory for temporary files (`TMPDIR`, else `/tmp`).
     ///
     /// # Errors
-    /// When it cannot be read, or the copy has no room.
+    /// [`JournalError`] when it cannot be read, or the copy has no room.
     pub(super) fn of(dir: &Path) -> Result<Self, JournalError> {
         let (from, place) = (dir.join(DIRECTORY), std::env::temp_dir());
         let to_copy = |error| failed("copying the journal's database to compare it", &from, error);
@@ -43,7 +43,7 @@ impl DatabaseCopy {
         Ok(copy)
     }
 
-    /// What stands for the journal's directory.
+    /// The directory to read in place of the journal's.
     pub(super) fn dir(&self) -> &Path {
         &self.root
     }

@@ -9,7 +9,7 @@ use crate::journal::scan::Found;
 use crate::journal::segment::Location;
 use crate::journal::{JournalError, Position, Version};
 
-/// What of an entry, or of which entry is ahead of it in its stream, the database has otherwise.
+/// What of an entry, or of which entry precedes it in its stream, differs in the database.
 pub(super) fn compare(
     database: &Database,
     location: Location,

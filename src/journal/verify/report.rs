@@ -21,12 +21,12 @@ pub struct Report {
     pub confirmed: u64,
     /// What is wrong, in the order of the log; at most [`PROBLEMS_MAX`].
     pub problems: Vec<Problem>,
-    /// Erased entries of which nothing tells whether they were to be: see [`Unproven`].
+    /// Erased entries whose order is not proven: see [`Unproven`].
     pub unproven: Vec<Unproven>,
     /// An entry at the very end that is not complete: a server is writing it, or was when it ended. Not a problem;
     /// the next open cuts it off.
     pub unfinished: Option<Problem>,
-    /// Why the database was to be compared and was not, with what to do. Not a problem: the chain stands by itself.
+    /// Why the database was to be compared and was not, with what to do. Not a problem: the chain was verified without it.
     pub not_compared: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub struct Problem {
 
 /// What is checked besides the log, and where progress is reported.
 pub struct Check<'a> {
-    /// Whether the database is held against the log, entry by entry; this needs a stopped server. A copy of it is read, in the
+    /// Whether the database is compared with the log, entry by entry; this needs a stopped server. A copy of it is read, in the
     /// directory for temporary files, because to open one is to write to it.
     pub database: bool,
     /// Heads that were kept elsewhere: a position and the hash that its entry had.

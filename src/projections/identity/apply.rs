@@ -76,7 +76,7 @@ pub(super) fn apply_invitations(
 }
 
 pub(super) fn apply_account(org: &str, before: &Account, after: &Account, writes: &mut Vec<Write>) {
-    // A key that goes on counting is there at every moment: rows are written one by one, and callers look meanwhile.
+    // The row of a key that stays valid exists at every moment: rows are written one by one, and callers read meanwhile.
     for (key_id, gone) in &before.keys {
         if !after.keys.contains_key(key_id) {
             writes.push((key(Kind::Key, &[&gone.key_hash]), None));

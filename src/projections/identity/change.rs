@@ -36,10 +36,10 @@ pub enum IdentityChange {
     },
 }
 
-/// What an entry does to what is known; `None` for other streams, and for an entry whose state is there already.
+/// The change that an entry makes to an identity; `None` for other streams, and for an entry that was applied already.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub(crate) fn after(
     store: &Store,
     entry: &Entry,

@@ -14,7 +14,7 @@ use crate::projections::{Store, StoreError};
 /// The invitations of a user, in the order of the orgs' codes, from a place on; some may be past their end.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn invitations_of(
     store: &Store,
     user_id: &str,
@@ -61,7 +61,7 @@ pub fn users(
 /// Orgs with a legal hold, by code, at most `limit`.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub(crate) fn orgs_with_holds(store: &Store, limit: usize) -> Result<Vec<OrgCode>, StoreError> {
     let prefix = key(Kind::Holds, &[]);
     let mut orgs = Vec::new();
@@ -78,7 +78,7 @@ pub(crate) fn orgs_with_holds(store: &Store, limit: usize) -> Result<Vec<OrgCode
 /// The owners and members of an org, in the order of their ids, from a place on.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn members(
     store: &Store,
     org: &OrgCode,
@@ -91,7 +91,7 @@ pub fn members(
 /// The orgs of a user, in the order of their codes, from a place on.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn orgs_of(
     store: &Store,
     user_id: &str,
@@ -104,7 +104,7 @@ pub fn orgs_of(
 /// The codes of all orgs of a user.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub(crate) fn all_orgs_of(store: &Store, user_id: &str) -> Result<Vec<String>, StoreError> {
     last_parts(store, key(Kind::MemberOf, &[user_id])).collect()
 }
@@ -132,7 +132,7 @@ pub(in crate::projections) fn count_of_org(
 /// How many sessions of an org's owners and members are past their end at a time, and still counted.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn sessions_over(store: &Store, org: &str, now: Timestamp) -> Result<u64, StoreError> {
     let mut over = 0;
     for user_id in last_parts(store, key(Kind::Member, &[org])) {
@@ -146,7 +146,7 @@ pub fn sessions_over(store: &Store, org: &str, now: Timestamp) -> Result<u64, St
 /// The service accounts of an org, in the order of their ids, from a place on.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn accounts(
     store: &Store,
     org: &OrgCode,

@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 
 use crate::domain::quota::{Limits, OwnLimits};
 
-/// The orgs that have such limits. Only operators set them, so there are as many as operators want.
+/// The orgs that have such limits. Only operators set them, so their number is bounded by operators.
 #[derive(Default)]
 pub(super) struct OwnAtOnce {
     /// Whether there are any; most servers have none, and ask nothing else.

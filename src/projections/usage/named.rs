@@ -35,11 +35,11 @@ impl Named {
 pub(in crate::projections) struct Shown {
     /// The code of the org.
     pub(super) org: String,
-    /// What it has now.
+    /// The org's counts after the change.
     pub(super) counts: Counts,
     /// Names that came or went, and whether they are there now.
     pub(super) names: Vec<(Named, Box<str>, bool)>,
-    /// Nothing is known of names any more.
+    /// Whether the org was counted again, so that nothing read of names before holds.
     pub(super) recounted: bool,
     /// The reservations that are settled by it.
     pub(super) settles: Vec<u64>,

@@ -21,7 +21,7 @@ const AMOUNTS: [Quota; 6] = [
 /// What a command would add to what an org has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// How much of what has no name.
+    /// The amounts of what has no name.
     pub amounts: Counts,
     /// The container of a record that it creates.
     pub container: Option<ContainerName>,
@@ -58,10 +58,10 @@ pub(super) struct OrgRoom {
     counts: Counts,
     limits: Limits,
     reserved: Counts,
-    /// What is on its way, by its place in its stream.
+    /// Reservations in progress, by their number in the org.
     waiting: HashMap<u64, Reserved, RandomState>,
     names: [HashMap<Box<str>, Name, RandomState>; 2],
-    /// Of each kind of name, how many of those on their way the counts do not count.
+    /// For each kind of name, how many reserved ones are not in the counts.
     new_names: [u64; 2],
     /// How often names came and went.
     changes: u64,
@@ -73,13 +73,13 @@ struct Reserved {
     tags: Vec<Box<str>>,
 }
 
-/// A name on its way.
+/// A name that a reservation in progress uses.
 struct Name {
-    /// By how many.
+    /// The number of reservations that use it.
     times: u32,
-    /// It is counted among the new ones: no record has it, or that was not looked at.
+    /// It is counted among the new ones: no record has it, or that was not read.
     new: bool,
-    /// Whether that was looked at.
+    /// Whether that was read.
     known: bool,
 }
 
@@ -94,7 +94,7 @@ pub(super) struct Lookup {
 pub(super) enum Attempt {
     Done,
     Exceeded(Exceeded),
-    /// Only these names' rows can tell.
+    /// Only the rows of these names can answer; they have to be read.
     Look(u64, Vec<(Named, Box<str>)>),
 }
 
@@ -136,7 +136,7 @@ impl OrgRoom {
         }
     }
 
-    /// Reserves what a command wants, or says what is missing for that.
+    /// Reserves what a command needs, or returns what is missing for that.
     pub(super) fn reserve(&mut self, key: u64, wanted: &Wanted, looked: &Lookup) -> Attempt {
         for quota in AMOUNTS {
             let asked = wanted.amounts.get(quota);
@@ -185,7 +185,7 @@ impl OrgRoom {
     }
 
     fn take(&mut self, key: u64, wanted: &Wanted, is_there: impl Fn(Named, &str) -> Option<bool>) {
-        // What an attempt before left behind.
+        // What an attempt before reserved.
         self.settle(key);
         for named in Named::ALL {
             for name in wanted.names(named) {
@@ -263,7 +263,7 @@ impl OrgRoom {
         let unknown = self.names[named as usize].iter();
         let unknown = unknown.filter(|(_, known)| !known.known);
         let unknown = unknown.map(|(name, _)| name.clone());
-        // Of both kinds: a look at one is not to be a reason to look again at the other.
+        // Of both kinds: reading one must not be a reason to read the other again.
         let wanted = Named::ALL.into_iter().flat_map(|named| {
             let names = wanted.names(named);
             names.map(move |name| (named, Box::from(name)))
@@ -271,7 +271,7 @@ impl OrgRoom {
         unknown.map(|name| (named, name)).chain(wanted).collect()
     }
 
-    /// How much there is, what is on its way included.
+    /// How much there is, reservations included.
     fn used(&self, quota: Quota) -> u64 {
         let named = Named::ALL.into_iter().find(|named| named.quota() == quota);
         let new = named.map_or(0, |named| self.new_names[named as usize]);

@@ -16,10 +16,10 @@ use crate::projections::{
     Change, StateChange, Store, StoreError, Write, contents, identity, records,
 };
 
-/// The orgs whose rows a vacuum has removed with an entry, to be counted anew with it; none for other entries.
+/// The orgs whose rows a vacuum has removed with an entry, to be counted again with it; none for other entries.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when a read fails.
 pub(in crate::projections) fn recounted(
     store: &Store,
     change: &Change<'_>,
@@ -62,11 +62,11 @@ fn vacuums_of<'a>(change: &'a Change<'_>) -> Option<&'a Vacuums> {
 
 /// The counters' rows once a user was erased, with the position of the entry that says so; none for other entries.
 ///
-/// What the user's sessions had moved moved nothing in projections that are made anew without them: the counts are the
-/// same, and the positions of the last move are not. A row that counts nothing was never there.
+/// The moves of the user's sessions do not exist in projections that are rebuilt without them: the counts are the same,
+/// and the positions of the last move are not. There, a row that counts nothing was never written.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub(in crate::projections) fn restamped(
     store: &Store,
     change: &Change<'_>,
@@ -106,7 +106,7 @@ fn all_orgs(store: &Store) -> Result<BTreeSet<String>, StoreError> {
         while let Some((key, _)) = store.scan(prefix.clone(), &from).next().transpose()? {
             let rest = key.get(prefix.len()..).unwrap_or_default();
             let org = rest.split(|byte| *byte == 0).next().unwrap_or_default();
-            // Behind all of this org: no code contains the byte 1.
+            // After all rows of this org: no code contains the byte 1.
             from = [&prefix, org, &[1]].concat();
             orgs.extend(std::str::from_utf8(org).map(str::to_owned));
         }
@@ -115,10 +115,10 @@ fn all_orgs(store: &Store) -> Result<BTreeSet<String>, StoreError> {
 }
 
 impl Tally {
-    /// Counts an org by its rows as they stand, as of an entry. Returns the counters' rows that differ.
+    /// Counts an org by its current rows, as of an entry. Returns the counters' rows that differ.
     ///
     /// # Errors
-    /// A failed or unreadable row.
+    /// [`StoreError`] when a row cannot be read or decoded.
     pub(in crate::projections) fn recount(
         &mut self,
         org: &str,
@@ -149,7 +149,7 @@ pub type Names = BTreeSet<(Named, String)>;
 /// What an org has by the rows of what is counted, with its containers and tags. Walks all of them.
 ///
 /// # Errors
-/// A failed or unreadable row.
+/// [`StoreError`] when a row cannot be read or decoded.
 pub fn count(store: &Store, org: &str) -> Result<(Counts, Names), StoreError> {
     let (mut counts, mut names) = (Counts::default(), Names::new());
     for found in records::of_org(store, org) {

@@ -1,6 +1,6 @@
-//! What is on its way to the journal counts against an org's quotas already: two commands at once never take one place.
+//! Commands that are being journaled count against an org's quotas already: two at once never take one place.
 //!
-//! In memory alone. After a restart nothing is on its way, and what became durable is counted by its rows.
+//! In memory alone. After a restart nothing is in progress, and what became durable is counted by its rows.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeSet, HashMap};
@@ -20,22 +20,22 @@ use crate::projections::error::StoreError;
 
 /// Shards, so that threads seldom wait for each other.
 const SHARDS: usize = 16;
-/// Orgs known in one shard; past it those of which nothing is on its way are forgotten.
+/// Orgs known in one shard; past it those without reservations are removed.
 const ORGS_MAX: usize = 1_024;
-/// How often names are looked at again because they moved meanwhile, before the command counts as one too many.
+/// How often names are read again because they moved meanwhile, before the command counts as one too many.
 const LOOKS_MAX: u32 = 8;
 /// The rows that reservations are checked against.
 pub trait UsageRows {
     /// The counts of an org.
     ///
     /// # Errors
-    /// A failed or unreadable row.
+    /// [`StoreError`] when a row cannot be read or decoded.
     fn counts(&self, org: &str) -> Result<Counts, StoreError>;
 
     /// The limits set for an org alone.
     ///
     /// # Errors
-    /// A failed or unreadable row.
+    /// [`StoreError`] when a row cannot be read or decoded.
     fn own_limits(&self, org: &str) -> Result<OwnLimits, StoreError>;
 
     /// Every org that has limits of its own, with these.
@@ -44,11 +44,11 @@ pub trait UsageRows {
     /// Whether an org has a record that is not doomed with this name.
     ///
     /// # Errors
-    /// A failed read of the database.
+    /// [`StoreError`] when the database cannot be read.
     fn is_named(&self, org: &str, named: Named, name: &str) -> Result<bool, StoreError>;
 }
 
-/// What is on its way, by org, with the counts and limits it is held against.
+/// Reservations in progress, by org, with the counts and limits they are checked against.
 #[derive(Default)]
 pub struct Reservations {
     shards: [Mutex<Shard>; SHARDS],
@@ -89,9 +89,9 @@ impl Drop for Reservation {
 }
 
 impl Reservations {
-    /// Has limits hold for every org that has none of its own. Told once, before anybody asks.
+    /// Sets the limits of every org that has none of its own. To be called once, before the first reservation.
     pub fn limit(&self, settings: Limits) {
-        // What was told first holds.
+        // The first call wins.
         let _: Result<(), Limits> = self.settings.set(settings);
     }
 
@@ -108,7 +108,7 @@ impl Reservations {
     /// The limits of an org, from memory once it is known.
     ///
     /// # Errors
-    /// A failed or unreadable row.
+    /// [`StoreError`] when a row cannot be read or decoded.
     pub fn limits_of(&self, rows: &impl UsageRows, org: &str) -> Result<Limits, StoreError> {
         self.with(rows, org, |known| known.limits())
     }
@@ -116,7 +116,7 @@ impl Reservations {
     /// Reads the limits that are set for single orgs on what they do at once. Changes are taken in without it.
     ///
     /// # Errors
-    /// A failed or unreadable row.
+    /// [`StoreError`] when a row cannot be read or decoded.
     pub fn load(&self, rows: &impl UsageRows) -> Result<(), StoreError> {
         for own in rows.all_own_limits() {
             let (org, own) = own?;
@@ -142,7 +142,7 @@ impl Reservations {
     /// Takes places for the entry that a command would append, if there are any left.
     ///
     /// # Errors
-    /// A failed or unreadable row.
+    /// [`StoreError`] when a row cannot be read or decoded.
     pub fn reserve(
         self: &Arc<Self>,
         rows: &impl UsageRows,
@@ -214,7 +214,7 @@ impl Reservations {
         known.show(shown, settings);
     }
 
-    /// How many commands are on their way; for tests.
+    /// How many commands have reservations; for tests.
     pub fn waiting(&self) -> usize {
         let shards = self.shards.iter().map(lock);
         let waiting = OrgRoom::waiting;

@@ -56,7 +56,7 @@ impl Present {
     }
 }
 
-/// What an entry moves of one org's counts.
+/// The changes of one org's counts by an entry.
 #[derive(Default)]
 struct Step {
     more: Counts,
@@ -79,13 +79,13 @@ impl Step {
 /// Whether a record has a name: as the org's row counts it, and after the group.
 type Has = (bool, bool);
 
-/// What a group does with one name.
+/// The changes of one name by a group.
 #[derive(Default)]
 struct Touched {
     /// The records that got it or lost it, by a keyed hash of their names. Two that are equal by chance are as unlikely as
     /// any of 2^64.
     records: HashMap<u64, Has, RandomState>,
-    /// An entry that the org's row counts already did so: it is applied again, and the name's own row may not tell of it.
+    /// Whether the org's row counts this entry already: it is applied again, and the name's own row may not contain it.
     again: bool,
 }
 
@@ -93,13 +93,13 @@ struct Touched {
 #[derive(Default)]
 pub(super) struct OrgTally {
     row: Row<Counts>,
-    /// The position of the row as it was read.
+    /// The position of the row that was read.
     base: Position,
     moved: bool,
     names: [HashMap<Box<str>, Touched, RandomState>; 2],
     /// Sizes of rows of content that the group has written, by key; `None` for one that it removed.
     sizes: HashMap<Vec<u8>, Option<u64>>,
-    /// What reservations the entries settle.
+    /// The keys of reservations that the entries settle.
     settles: Vec<u64>,
     own_limits: Option<OwnLimits>,
     recounted: bool,
@@ -114,7 +114,7 @@ pub(in crate::projections) struct Tally {
 }
 
 impl Tally {
-    /// One that has seen nothing.
+    /// A tally before the first entry.
     pub(in crate::projections) fn new(store: &Store, present: &Present) -> Self {
         Self {
             store: store.clone(),
@@ -127,7 +127,7 @@ impl Tally {
     /// Takes the change of a record in.
     ///
     /// # Errors
-    /// A failed or unreadable row.
+    /// [`StoreError`] when a row cannot be read or decoded.
     pub(in crate::projections) fn record(
         &mut self,
         (position, body): (Position, &Body),
@@ -163,7 +163,7 @@ impl Tally {
     /// Takes everything else in that an entry did.
     ///
     /// # Errors
-    /// A failed or unreadable row.
+    /// [`StoreError`] when a row cannot be read or decoded.
     pub(in crate::projections) fn other(
         &mut self,
         change: &Change<'_>,
@@ -225,10 +225,10 @@ impl Tally {
         Ok(())
     }
 
-    /// The rows to write ahead of all others, and what to tell once those are written too.
+    /// The rows to write before all others, and what to report once those are written too.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`StoreError`] when a read fails.
     pub(in crate::projections) fn finish(self) -> Result<(Vec<Write>, Vec<Shown>), StoreError> {
         let (mut writes, mut all) = (Vec::new(), Vec::new());
         for (org, mut tally) in self.orgs {
@@ -272,7 +272,7 @@ impl Tally {
         Ok((writes, all))
     }
 
-    /// One org's counts, and the store beside them.
+    /// One org's counts, and the store to read from.
     fn org(&mut self, org: &str) -> Result<(&Store, &mut OrgTally), StoreError> {
         if !self.orgs.contains_key(org) {
             let row: Row<Counts> = read(&self.store, &org_key(org))?;
@@ -294,7 +294,7 @@ fn record_hash(hasher: &RandomState, container: &str, record_id: &str) -> u64 {
     hasher.hash_one((container, record_id))
 }
 
-/// A name whose rows are looked at.
+/// A name whose rows are read.
 struct Name<'a> {
     store: &'a Store,
     hasher: &'a RandomState,
@@ -332,8 +332,8 @@ impl Name<'_> {
 }
 
 impl Touched {
-    /// Whether there is a record with the name: as the org's row counts it, and after the group. Adds the name's row when
-    /// it comes or goes.
+    /// Whether there is a record with the name: as the org's row counts it, and after the group. Writes the name's row when
+    /// it is added or removed.
     fn settle(
         &self,
         name: &Name<'_>,
@@ -366,7 +366,7 @@ impl Touched {
 }
 
 impl OrgTally {
-    /// One that was counted anew, with nothing moved since.
+    /// An org that was counted again, with nothing moved since.
     pub(super) fn recounted(row: Row<Counts>, own_limits: OwnLimits) -> Self {
         Self {
             row,
@@ -410,7 +410,7 @@ impl OrgTally {
         has.1 = gets;
     }
 
-    /// Counts the bytes of rows of content that come and go.
+    /// Counts the bytes of rows of content that are added or removed.
     fn move_content(
         &mut self,
         store: &Store,

@@ -11,7 +11,7 @@ use crate::projections::contents::{self, Owner};
 use crate::projections::{RecordName, records};
 
 impl Look {
-    /// Looks at the org's files. What belongs to no container at all is found with each of them.
+    /// Checks the org's files. Those that belong to no container are reported with each container.
     pub(super) fn files(
         &self,
         after: &str,
@@ -56,8 +56,8 @@ impl Look {
         Ok(())
     }
 
-    /// Whether an upload is left over beside the object that it, or another one, became long ago. One that may still become
-    /// the object, or was given up, goes with the object.
+    /// Whether an upload remains although it, or another one, became the object long ago. One that may still become the
+    /// object, or was given up, is removed with the object.
     fn is_superfluous(
         &self,
         uploaded_at: Timestamp,
@@ -90,7 +90,7 @@ impl Look {
                 None => Ok(false),
             };
         }
-        // What was just let go of is being removed.
+        // What was just removed from the journal is being deleted.
         let object = ObjectName {
             org: self.place.org.clone(),
             object_id,

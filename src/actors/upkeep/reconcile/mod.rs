@@ -1,8 +1,8 @@
-//! Reconcile: compares a container's records, their rows and their content, a page at a time, and mends what does not fit.
+//! Reconcile: compares a container's records, their rows and their content, a page at a time, and repairs differences.
 //!
-//! The journal says what must be. A page looks first at records, then at content that has ended and is kept, then at rows
-//! that should not be there, and last at files. What changes while it is looked at is looked at again, so that nothing is
-//! reported that was only on its way.
+//! The journal says what must be. A page checks first records, then ended content that is kept, then rows that should
+//! not be there, and last files. What changes during the check is checked again, so that nothing is reported that was
+//! only in progress.
 
 mod files;
 mod records;
@@ -26,21 +26,21 @@ use crate::os_error::told;
 use crate::projections::StoreError;
 use crate::report;
 
-/// What the places of unfinished uploads begin with.
+/// The prefix of the places of unfinished uploads.
 const UPLOADS: &str = "content/tmp/";
-/// Rows that a page may pass by without looking at them, before it ends early.
+/// Rows that a page may skip before it ends early.
 const PASSED_MAX: usize = 4_096;
 
-/// Where a page begins: behind what was looked at last.
+/// Where a page begins: after what was checked last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cursor {
-    /// Behind a record's stream.
+    /// After a record's stream.
     Records(String),
-    /// Behind a row of ended content.
+    /// After a row of ended content.
     Contents(Vec<u8>),
-    /// Behind the row with this key.
+    /// After the row with this key.
     Rows(Vec<u8>),
-    /// Behind the file with this name.
+    /// After the file with this name.
     Files(String),
 }
 
@@ -51,7 +51,7 @@ impl Default for Cursor {
 }
 
 impl Cursor {
-    /// As a token carries it.
+    /// The bytes that a page token contains.
     pub fn to_bytes(&self) -> Vec<u8> {
         let (kind, place) = match self {
             Self::Records(name) => (b'r', name.as_bytes()),
@@ -64,7 +64,7 @@ impl Cursor {
         bytes
     }
 
-    /// From what a token carried; `None` for what is none.
+    /// The cursor from a token's bytes; `None` when they are none.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (kind, place) = bytes.split_first()?;
         let text = || Some(std::str::from_utf8(place).ok()?.to_owned());
@@ -78,27 +78,27 @@ impl Cursor {
     }
 }
 
-/// What one page found.
+/// The findings of one page.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// Records, contents, rows and files looked at.
+    /// Records, contents, rows and files checked.
     pub scanned: usize,
-    /// What does not fit, with what mends it.
+    /// The differences, each with its repair.
     pub found: Vec<Finding>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<Cursor>,
 }
 
-/// One thing that does not fit.
+/// One difference that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is, and what mends it.
+    /// The kind of difference, and its repair.
     pub repair: Repair,
-    /// Which index, file or upload, for people.
+    /// The index, file or upload it is about, for people.
     pub about: String,
 }
 
-/// Why a look broke off; for the operator.
+/// Why a check broke off; for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
     /// The journal cannot be read.
@@ -160,7 +160,7 @@ impl Upkeep {
         Ok(Reconciled { page, mended })
     }
 
-    /// Journals what is mended, and then does it: rows are made again where the event is shown, files go here.
+    /// Journals what is repaired, and then does it: rows are rewritten where the event is applied, files are removed here.
     async fn mend(
         &self,
         place: &Place,
@@ -232,7 +232,7 @@ impl Upkeep {
     }
 }
 
-/// Looks at one container. Blocks.
+/// Checks one container. Blocks.
 pub(super) struct Look {
     deps: Arc<ActorDeps>,
     content: Arc<dyn ContentStore>,
@@ -242,7 +242,7 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// Looks at one page of at most `max` things, resting as long as it works.
+    /// Checks one page of at most `max` things, resting as long as it works.
     ///
     /// # Errors
     /// See [`LookError`].
@@ -277,5 +277,5 @@ impl Look {
     }
 }
 
-/// Things looked at between two rests, some milliseconds' worth.
+/// Things checked between two rests, some milliseconds' worth.
 const STEP: usize = 32;

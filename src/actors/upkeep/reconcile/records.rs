@@ -18,9 +18,9 @@ use crate::journal::Position;
 use crate::projections::contents;
 use crate::projections::{RecordName, Write, as_of, lost, restore};
 
-/// How often a record is looked at again because it was changed meanwhile, before it is left to the next reconcile.
+/// How often a record is checked again because it was changed meanwhile, before it is left to the next reconcile.
 const LOOKS_MAX: u32 = 50;
-/// Milliseconds between two looks: about the time an entry needs from the journal to its rows.
+/// Milliseconds between two checks: about the time an entry needs from the journal to its rows.
 const LOOK_EVERY_MS: u64 = 2;
 /// Bytes of a file read at a time, and between two rests.
 const READ_BYTES: usize = 256 * 1024;
@@ -148,7 +148,7 @@ impl Look {
             let name = RecordName::from(&key);
             if page.found.len() > found && !contents::is_kept(&self.deps.store, name, &kept.ended)?
             {
-                // It was let go of meanwhile.
+                // It was removed meanwhile.
                 page.found.truncate(found);
             }
         }

@@ -7,7 +7,7 @@ use crate::domain::repair::{DriftKind, Repair, RepairAction};
 use crate::projections::restore;
 
 impl Look {
-    /// Looks at the rows behind a key. Also returns how many were passed by.
+    /// Checks the rows after a key. Also returns how many were skipped.
     pub(super) fn rows(
         &self,
         after: &[u8],
@@ -25,7 +25,7 @@ impl Look {
                 page.found.push(too_many(row, None));
                 continue;
             };
-            // Whether the row of a record is right was looked at with the record; here, whether there is one.
+            // Whether the row of a record is right was checked with the record; here, whether there is one.
             if restore::is_record(row) {
                 if self.deps.journal.version(&stream)? == 0 && self.deps.store.get(row)?.is_some() {
                     page.found.push(too_many(row, Some(key)));
