@@ -118,9 +118,10 @@ mod tests {
     }
 
     fn bytes(store: &LocalStore, object: &ObjectName) -> Option<Vec<u8>> {
-        let read = store.read(object, 0, u64::MAX).expect("it can be read")?;
-        let bytes: io::Result<Vec<u8>> = read.bytes().collect();
-        Some(bytes.expect("it can be read"))
+        let mut read = store.read(object, 0, u64::MAX).expect("it can be read")?;
+        let mut bytes = Vec::new();
+        read.read_to_end(&mut bytes).expect("it can be read");
+        Some(bytes)
     }
 
     #[test]
