@@ -479,11 +479,8 @@ impl VacuumCommand {
                 }
                 Ok(())
             }
-            Self::Start { .. }
-            | Self::NoteStep { .. }
-            | Self::Complete { .. }
-            | Self::Fail { .. }
-            | Self::Cancel { .. } => Ok(()),
+            Self::Start { .. } | Self::NoteStep { .. } | Self::Complete { .. } => Ok(()),
+            Self::Fail { .. } | Self::Cancel { .. } => Ok(()),
         }
     }
 

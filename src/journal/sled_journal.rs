@@ -1,6 +1,5 @@
 //! The journal of one machine: the log, its database and the writer thread.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use crossbeam_channel::Sender;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::catch_up::{CatchUp, Progress};
 use super::chain::{Chain, End};
@@ -49,7 +49,6 @@ pub struct SledJournal {
     seal_trouble: Arc<Mutex<Option<String>>>,
     /// Set by a failed read of the database: the journal is then closed so that the next open reads all of it.
     doubt: AtomicBool,
-    /// Held as long as the journal is.
     _lock: File,
 }
 

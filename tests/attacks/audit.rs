@@ -14,7 +14,7 @@ const PARTS: [&str; 3] = [
     "ops_backup_renew",
 ];
 /// Functions that read and change nothing. Every other function has a row, whichever scope its token needs.
-const READS: [&str; 16] = [
+const READS: [&str; 19] = [
     "ops_token_list",
     "ops_jwt_list",
     "ops_signing_key_list",
@@ -25,6 +25,9 @@ const READS: [&str; 16] = [
     "jobs_list",
     "jobs_show",
     "uas_user_get",
+    "uas_user_list",
+    "ofm_org_get",
+    "ofm_org_list",
     "ofm_usage",
     "utl_offboarding_list",
     "utl_offboarding_status",

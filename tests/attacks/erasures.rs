@@ -186,7 +186,9 @@ fn is_damage(history: &History, name: &str, position: u64, by: u64, why: &str) {
     // Entries that a later position erased may come from a server that runs.
     let named = [position, by].map(|position| format!("position {position}"));
     assert!(
-        named.iter().any(|named| backup.text().contains(named)),
+        named
+            .iter()
+            .any(|named| backup.stderr.contains(named.as_str())),
         "{name}: {backup:?}"
     );
     // Not the second time either, when a part of the databases is there again.

@@ -73,6 +73,9 @@ const READ_FUNCTIONS: &[&str] = &[
     "jobs_list",
     "jobs_show",
     "uas_user_get",
+    "uas_user_list",
+    "ofm_org_get",
+    "ofm_org_list",
     "ofm_usage",
     "utl_offboarding_list",
     "utl_offboarding_status",
@@ -199,6 +202,8 @@ fn records(twice: &mut Twice<'_>, ann: &Person) {
     let over =
         json!({"content_type": "application/json", "payload": {"a": 2}, "expected_revision": 1});
     twice.by(ann, "/mrs/record", Already, &about(over));
+    let copy = json!({"to_record_id": "copied"});
+    twice.by(ann, "/mrs/record/copy", Already, &about(copy));
     let keyed = json!({"orgcode": "ONE", "container": "notes", "content_type": "application/json", "payload": 1,
         "idempotency_key": "k"});
     twice.by(ann, "/mrs/record", Same, &keyed);

@@ -25,14 +25,14 @@ pub struct Copy {
 pub struct CopiedObject {
     /// The object that was duplicated.
     pub from: Uuid,
-    /// The new object.
+    /// Id of the object that the copy gets.
     pub object_id: Uuid,
 }
 
 /// A record that is copied, as it is at the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The record.
+    /// State of the record that is copied.
     pub record: Record,
     /// The legal hold on its container or org.
     pub legal: Option<Kept>,
