@@ -10,6 +10,8 @@ TEST_THREADS ?= $(shell expr 2 '*' $$(nproc))
 # Where install puts the program; empty for cargo's own place.
 PREFIX ?=
 INSTALL_DIR = $(if $(PREFIX),$(PREFIX),$${CARGO_INSTALL_ROOT:-$${CARGO_HOME:-$$HOME/.cargo}})/bin
+# A program that is built already, to install or pack instead of building one.
+BINARY ?=
 # The program that the targets below run.
 G3N ?= target/quick/g3n
 # Optimised less than what is deployed, so that it is ready in minutes, and again in seconds after a change.
@@ -80,7 +82,7 @@ bench: need-cargo ## Measure on this machine; BENCH_ARGS=--quick for a short run
 	$(CARGO) bench --locked --bench throughput -- $(BENCH_ARGS)
 
 install: build ## Build g3n and install it, its line tables beside it; PREFIX=/usr/local puts it into /usr/local/bin.
-	deploy/strip.sh target/release/g3n "$(INSTALL_DIR)"
+	deploy/strip.sh "$(or $(BINARY),target/release/g3n)" "$(INSTALL_DIR)"
 	@echo "g3n is $(INSTALL_DIR)/g3n"
 
 build: need-cargo ## Build what is deployed, with all optimisation: target/release/g3n.

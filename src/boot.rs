@@ -230,7 +230,7 @@ async fn run(
         operator_url,
         seconds: since.seconds(),
         seeded: actors.seeded.clone(),
-        first_steps: first_steps::look(options, &stores.store)?,
+        first_steps: first_steps::look(options, &stores.store),
         warnings: warnings::of_settings(options, listening),
     };
     publish(options, &base, &told)?;

@@ -15,7 +15,8 @@ use crate::domain::org::{MemberRole, OrgCommand, OrgStatus};
 use crate::domain::secret::SecretCommand;
 use crate::domain::user::UserCommand;
 use crate::domain::vacuum::VacuumStatus;
-use crate::domain::{OrgCode, Rejection};
+use crate::domain::{OrgCode, Rejection, StreamId};
+use crate::journal::JournalError;
 use crate::passcode;
 use crate::private;
 use crate::projections::{StoreError, identity, ops};
@@ -60,6 +61,9 @@ pub enum DevelopmentError {
     /// A projection cannot be read.
     #[error("the projections cannot be used")]
     Projections(#[from] StoreError),
+    /// The journal cannot be read.
+    #[error("the journal cannot be used")]
+    Journal(#[from] JournalError),
     /// What makes them was refused.
     #[error("the development identities could not be created")]
     Refused(#[from] Refused),
@@ -92,7 +96,12 @@ pub(crate) async fn seed(
     }
     seed_user(&seeded, deps, signer).await?;
     seed_org(&seeded, org, deps).await?;
-    if ops::secret(&deps.store)?.code_hash.is_none() {
+    // By the journal: a row that cannot be read keeps no server from starting.
+    if deps
+        .journal
+        .version(&StreamId::named(StreamId::SECRET_CODE))?
+        == 0
+    {
         let set = SecretCommand::Set {
             code_hash: passcode::hash(&seeded.secret_code)?,
             proven: false,

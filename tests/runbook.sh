@@ -29,7 +29,6 @@ if [ -n "${METARECORD_BIN:-}" ]; then
 #!/bin/sh
 case \$1 in
   build) ;;
-  install) install -D '$METARECORD_BIN' "\$CARGO_INSTALL_ROOT/bin/g3n" ;;
   run) while [ "\$1" != -- ]; do shift; done; shift; exec '$METARECORD_BIN' "\$@" --listen 127.0.0.1:0 --operator-listen 127.0.0.1:0 ;;
   *) exec '$real_cargo' "\$@" ;;
 esac

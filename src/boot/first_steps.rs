@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Options;
-use crate::projections::{Store, StoreError, identity, ops};
+use crate::projections::{Store, identity, ops};
 
 /// What a server of production mode has for its operators, and lacks.
 #[derive(Clone, Debug)]
@@ -16,18 +16,16 @@ pub struct FirstSteps {
     pub has_user: bool,
 }
 
-/// Looks what there is; `None` in development mode, which has made all of it.
-///
-/// # Errors
-/// A failed read.
-pub(super) fn look(options: &Options, store: &Store) -> Result<Option<FirstSteps>, StoreError> {
+/// Looks what there is; `None` in development mode, which has made all of it, and when that cannot be read, which keeps no
+/// server from starting.
+pub(super) fn look(options: &Options, store: &Store) -> Option<FirstSteps> {
     if options.development {
-        return Ok(None);
+        return None;
     }
     let place = options.operator_token_place();
-    Ok(Some(FirstSteps {
+    Some(FirstSteps {
         token_file: std::path::absolute(&place).unwrap_or(place),
-        has_code: ops::secret(store)?.code_hash.is_some(),
-        has_user: identity::has_user(store)?,
-    }))
+        has_code: ops::secret(store).ok()?.code_hash.is_some(),
+        has_user: identity::has_user(store).ok()?,
+    })
 }

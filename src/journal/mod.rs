@@ -49,7 +49,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::container::Idempotency;
 use crate::domain::erasure::ErasedSpan;
-use crate::domain::{Event, Rejection, StreamId, Timestamp, check};
+use crate::domain::{Event, StreamId, Timestamp};
 use crate::os_error::OsError;
 
 pub use self::meters::JournalMeters;

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::cli::run::Ran;
-use crate::support::{Server, by_namespace};
+use crate::support::{Server, by_namespace, copy_program};
 
 /// A user who owns nothing here.
 const NOBODY: u32 = 65_534;
@@ -41,7 +41,7 @@ impl Stopped {
         assert!(server.ends());
         drop(server);
         let program = scratch.path().join("g3n");
-        fs::copy(env!("CARGO_BIN_EXE_g3n"), program).expect("copied");
+        copy_program(Path::new(env!("CARGO_BIN_EXE_g3n")), &program);
         set_modes(scratch.path(), 0o755, 0o755);
         Self { scratch }
     }

@@ -14,7 +14,7 @@ const NO_VERB: &[&str] = &[
     "that", "itself", "itself,", "—", "runs", "reads", "created", "did", "shows", "help",
 ];
 /// Flags whose values are ids of the user's own choice.
-const OWN_IDS: &[&str] = &["--record-id", "--correlation-id"];
+const OWN_IDS: &[&str] = &["--record-id", "--to-record-id", "--correlation-id"];
 
 fn files(directory: &Path, ends: &[&str], found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(directory).expect("a directory") {

@@ -58,7 +58,7 @@ chmod 755 "$work" "$root"
 confined() { exec unshare --mount "$0" inside "$root" "$@"; }
 started() { (confined rw "${entry[0]}" "${command[@]}") >"$work/out" 2>&1 & server=$!; }
 url() { sed -n 's/^Ready after .* gateway \([^,]*\),.*/\1/p' "$work/out"; }
-g3n() { "$binary" --base-url "$(url)" --operator-url "unix:$root/data/operators.sock" "$@"; }
+g3n() { G3N_BASE_URL=$(url) G3N_OPERATOR_URL=unix:$root/data/operators.sock "$binary" "$@"; }
 ready() {
   for _ in $(seq 600); do
     kill -0 "$server" 2>/dev/null || fail "it ended"

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use super::{AppState, Told, on_free_ports, set_mode};
-use crate::support::Server;
+use crate::support::{Server, copy_program};
 
 /// A user who owns nothing here.
 const NOBODY: u32 = 65_534;
@@ -103,7 +104,7 @@ fn a_lock_that_cannot_be_looked_at_fails() {
 /// The doctor, run by somebody who may not look into the directory. For a superuser no mode is one, so another runs it.
 fn ask_as_another(app: &AppState, line: &str) -> Told {
     let program = app.path().join("g3n");
-    fs::copy(env!("CARGO_BIN_EXE_g3n"), &program).expect("copied");
+    copy_program(Path::new(env!("CARGO_BIN_EXE_g3n")), &program);
     set_mode(app.path(), 0o755);
     let mut command = Command::new(&program);
     match rustix::process::geteuid().is_root() {

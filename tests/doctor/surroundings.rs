@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use super::{AppState, Told, on_free_ports};
-use crate::support::Server;
+use crate::support::{Server, copy_program};
 
 /// A program that says something.
 fn program(app: &AppState, name: &str, says: &str) {
     let text = format!("#!/bin/sh\necho '{says}'\n");
-    app.write(&format!("bin/{name}"), &text, 0o755);
+    let written = app.write(&format!("bin/{name}.text"), &text, 0o755);
+    copy_program(&written, &app.path().join("bin").join(name));
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn sessions_keys_and_tokens_are_told_apart() {
         ),
         (
             vec![("authorization", "Basic abc")],
-            "Authorization takes Bearer",
+            "behind the word Bearer",
         ),
         (
             vec![("authorization", &bearer("a.b.c")), ("x-api-key", good)],

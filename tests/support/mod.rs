@@ -399,6 +399,13 @@ pub(crate) fn by_itself(test: &str, variable: &str) -> Output {
     output
 }
 
+/// Copies a program by another process: while this one has it open for writing, a process that another test starts would
+/// inherit that, and the copy could not be run ("text file busy").
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg(from).arg(to).status();
+    assert!(copied.expect("cp runs").success(), "{}", to.display());
+}
+
 /// Looks until something has happened; gives up after a minute.
 pub(crate) fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
     for _ in 0..LOOKS_MAX {

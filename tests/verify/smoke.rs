@@ -203,14 +203,23 @@ fn the_makefiles_targets_end_as_what_they_call() {
         let (good, text) = make(&[target], &[]);
         assert!(!good, "{text}");
     }
-    let (good, text) = make(&["install", "PREFIX=/opt/records"], &[]);
-    assert!(
-        good && text.contains("--locked --root /opt/records"),
-        "{text}"
-    );
-    assert!(text.contains("g3n is /opt/records/bin/g3n"), "{text}");
-    let (_, text) = make(&["install"], &[("CARGO_HOME", "/home/cargo")]);
-    assert!(text.contains("g3n is /home/cargo/bin/g3n"), "{text}");
+    let places = ["records", "cargo"].map(|name| directory.path().join(name));
+    let [prefix, home] = places.each_ref().map(|place| place.display().to_string());
+    let binary = format!("BINARY={G3N}");
+    let (good, text) = make(&["install", &binary, &format!("PREFIX={prefix}")], &[]);
+    assert!(good && text.contains("build --release --locked"), "{text}");
+    assert!(text.contains(&format!("g3n is {prefix}/bin/g3n")), "{text}");
+    let (_, text) = make(&["install", &binary], &[("CARGO_HOME", &home)]);
+    assert!(text.contains(&format!("g3n is {home}/bin/g3n")), "{text}");
+    for place in places {
+        let ran = run(
+            &mut Command::new(place.join("bin/g3n")),
+            &["--version"],
+            directory.path(),
+            &[],
+        );
+        assert!(ran.status.success(), "{ran:?}");
+    }
     let (_, help) = make(&["help"], &[]);
     for target in [
         "install",
