@@ -14,7 +14,7 @@ INSTALL_DIR = $(if $(PREFIX),$(PREFIX),$${CARGO_INSTALL_ROOT:-$${CARGO_HOME:-$$H
 BINARY ?=
 # The program that the targets below run.
 G3N ?= target/quick/g3n
-# Optimised less than what is deployed, so that it is ready in minutes, and again in seconds after a change.
+# Hardly optimised, so that it is ready in minutes, and again in seconds after a change. For speed: make build.
 QUICK = --profile quick --no-default-features --locked --bin g3n
 # As run-local serves.
 SERVE_ARGS ?= --dev
@@ -45,7 +45,7 @@ lint:
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 
 unit:
-	@echo "3 of 4: tests; on two cores about 4 minutes of compiling, then 12 of tests, a line for each"
+	@echo "3 of 4: tests; on two cores about 5 minutes of compiling, then 8 of tests, a line for each"
 	RUST_TEST_THREADS=$(TEST_THREADS) tests/tidy.sh $(CARGO) test --locked
 
 doc:

@@ -113,7 +113,18 @@ pub(super) fn run(
         }
         Verb::Restore(arguments) => arguments.run()?,
     };
-    Ok(ended(printer.facts(&facts), exit))
+    let printed = printer.facts(&facts);
+    if exit == Exit::Refused {
+        let count = facts["problems"].as_array().map_or(0, Vec::len);
+        let nothing = match &arguments.verb {
+            Verb::Restore(_) => "; nothing was restored",
+            Verb::Create(_) | Verb::Verify { .. } => "",
+        };
+        printer.bad_news(&format!(
+            "the backup is damaged, problems: {count}{nothing}"
+        ));
+    }
+    Ok(ended(printed, exit))
 }
 
 impl CreateArgs {
@@ -208,10 +219,7 @@ impl RestoreArgs {
         let outcome = restore::restore(&order, now, &mut |bytes| told.at(bytes))?;
         Ok(match outcome {
             Outcome::Restored(restored) => (self.facts(&restored), Exit::Success),
-            Outcome::Damaged(report) => {
-                CliEnv::of_process().note("Nothing was restored: the backup is damaged.");
-                (report_facts(&report), Exit::Refused)
-            }
+            Outcome::Damaged(report) => (report_facts(&report), Exit::Refused),
         })
     }
 

@@ -11,9 +11,18 @@ const DETAILS: [(&str, &str); 2] = [
     ("latest_update", "latest"),
 ];
 
+/// The tag of a service that does not answer.
+const UNREACHABLE: &str = "unreachable";
+
 /// An error of the program itself.
 pub(super) fn of_program(tag: &str, message: &str) -> String {
-    format!("error: {}\n  {}", clean(message), clean(tag))
+    let mut text = format!("error: {}\n  {}", clean(message), clean(tag));
+    if tag == UNREACHABLE {
+        text.push_str(
+            "\n  what to do: see that the server runs, and where: --base-url, --operator-url, their variables, or a profile",
+        );
+    }
+    text
 }
 
 /// A refusal by the service.
@@ -133,6 +142,16 @@ mod tests {
             envelope,
             credential,
         }
+    }
+
+    #[test]
+    fn a_service_that_does_not_answer_is_said_where_to_look_for() {
+        let text = of_program("unreachable", "it does not answer");
+        assert!(
+            text.contains("what to do: see that the server runs"),
+            "{text}"
+        );
+        assert!(!of_program("usage", "it is wrong").contains("what to do"));
     }
 
     #[test]

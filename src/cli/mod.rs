@@ -65,7 +65,7 @@ use profile::{Connection, Profile};
     version,
     max_term_width = 100,
     subcommand_required = true,
-    after_help = "A first day:\n  g3n serve --dev\n  g3n login --email ann@example.com --orgcode ACME\n  g3n mrs put --container demo --record-id note-1 --inline-payload-file note.json --content-type application/json\n  g3n mrs list\n\nRecords are mrs, orgs ofm, users uas, sessions and keys usm, exports utl. g3n help VERB explains one."
+    after_help = "A first day, with the export lines that the server prints in a shell of their own:\n  g3n serve --dev\n  g3n mrs put --container demo --record-id note-1 --inline-payload-file note.json --content-type application/json\n  g3n mrs list\n\nRecords are mrs, orgs ofm, users uas, sessions and keys usm, exports utl. g3n help VERB explains one."
 )]
 pub struct Cli {
     /// What every verb takes.

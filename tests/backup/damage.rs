@@ -95,7 +95,12 @@ fn every_damage_is_found_and_named_and_nothing_damaged_is_restored() {
             let named = told.iter().any(|(name, _)| name == file);
             assert!(named, "{way} {file}: {told:?}");
             let data = scratch.path().join("never");
-            problems(&restore(&spoiled, &data, ""));
+            let restored = restore(&spoiled, &data, "");
+            problems(&restored);
+            assert!(
+                restored.stderr.contains("nothing was restored"),
+                "{restored:?}"
+            );
             assert!(!data.exists(), "{way} {file}");
             fs::remove_dir_all(&spoiled).expect("removed");
         }

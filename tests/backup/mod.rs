@@ -108,6 +108,10 @@ fn problems(ran: &Ran) -> Vec<(String, String)> {
     assert_eq!(ran.code, 1, "{ran:?}");
     let told = ran.json();
     assert_eq!(told["good"], false);
+    assert!(
+        ran.stderr.contains("error: the backup is damaged"),
+        "{ran:?}"
+    );
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let problems = told["problems"].as_array().expect("problems").iter();
     problems

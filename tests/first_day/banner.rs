@@ -47,9 +47,12 @@ fn the_first_commands_work_as_they_are_printed() {
         script
             .lines()
             .filter(|line| line.contains("g3n ") && !line.contains("umask"))
+            .filter(|line| !line.starts_with('#'))
             .count(),
         3
     );
+    let signs_in = "login --email you@example.com --orgcode ACME --passcode-file passcode.txt";
+    assert!(script.contains(signs_in), "{script}");
     server.end();
     let again = Production::start(&dir, &[]);
     let told = again.told();

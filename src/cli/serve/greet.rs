@@ -94,7 +94,10 @@ fn next_steps(ready: &Ready, steps: &FirstSteps, program: &str) -> String {
         text.push_str(&format!(
             "(umask 077; head -c 24 /dev/urandom | base64 > passcode.txt)      # the first user's, who changes it\n\
              {program} uas user-create --email you@example.com --passcode-file passcode.txt\n\
-             {program} ofm org-create --orgcode ACME --owner-email you@example.com\n"
+             {program} ofm org-create --orgcode ACME --owner-email you@example.com\n\
+             # Then that user signs in, and changes the passcode:\n\
+             #   {program} login --email you@example.com --orgcode ACME --passcode-file passcode.txt\n\
+             #   {program} uas passcode-change\n"
         ));
     }
     text.push('\n');
