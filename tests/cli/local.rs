@@ -16,7 +16,8 @@ fn nobody_listening_is_told_in_an_envelope_and_by_exit_3() {
     let ran = g3n("health --output table", dir.path(), &environment, b"");
     assert_eq!((ran.code, ran.text().as_str()), (3, ""));
     assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
-    assert_eq!(ran.stderr.lines().count(), 2, "{}", ran.stderr);
+    assert_eq!(ran.stderr.lines().count(), 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("what to do: "), "{}", ran.stderr);
 }
 
 #[test]
