@@ -176,7 +176,7 @@ impl Operations {
     /// active already.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`Refused::Failed`] when a row cannot be read or decoded.
     pub fn scheduled_already(
         &self,
         command: &MaintenanceCommand,

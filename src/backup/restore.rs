@@ -14,8 +14,8 @@ use crate::directory::{self, LOCK, LOST_AND_FOUND, MARKER, Marker};
 use crate::domain::Timestamp;
 use crate::journal::schema::SCHEMAS;
 
-/// Where the data directory is made while it is not whole: this name inside of an empty one, or after the name of one that is
-/// to be.
+/// Where the data directory is made while it is not whole: this name inside of an empty one, or after the name of
+/// one that does not exist yet.
 const UNFINISHED: &str = "restoring";
 /// Says that a directory is the unfinished work of a restore, which the next one replaces.
 const MARK: &str = "restore.lock";

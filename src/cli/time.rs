@@ -18,8 +18,8 @@ const UNITS: &[(&str, i64)] = &[
 ];
 /// Milliseconds of a day of 24 hours.
 const DAY_MS: i64 = 86_400 * SECOND_MS;
-/// The least plain number that is taken for milliseconds since 1970: of the year 1973. Smaller ones are durations whose unit
-/// was forgotten.
+/// The least plain number that is taken for milliseconds since 1970: of the year 1973. Smaller ones lack the
+/// unit of a duration.
 const PLAIN_MS_MIN: i64 = 100_000_000_000;
 /// What a duration looks like.
 const DURATION: &str = "30s, 15m, 2h, 30d or 1w";

@@ -137,7 +137,7 @@ impl KeptProfile {
     /// Writes the file: whole or not at all, and for its owner alone.
     ///
     /// # Errors
-    /// The disk's.
+    /// [`Failure::File`] when the file cannot be written, or its owner not be kept.
     pub(in crate::cli) fn save(&self) -> Result<(), Failure> {
         let failed = |error| Failure::file(&self.path, error);
         let owner = std::fs::metadata(&self.path).ok();

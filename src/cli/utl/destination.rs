@@ -132,7 +132,7 @@ impl Downloading {
     /// All files are there.
     ///
     /// # Errors
-    /// The disk's.
+    /// [`Failure::File`] when the mark of unfinished work cannot be removed.
     pub(super) fn finish(&self) -> Result<(), Failure> {
         let mark = self.root.join(UNFINISHED);
         directory::remove_file(&mark).map_err(|error| Failure::file(&mark, error))

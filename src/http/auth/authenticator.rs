@@ -200,7 +200,7 @@ impl Authenticator {
     /// The refusal of a session that is not open.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`Refusal::Failed`] when a row cannot be read or decoded.
     pub(in crate::http) fn refused_session(&self, guid: &str) -> Result<Rejection, Refusal> {
         let hash = hex::encode(session_digest(&self.signer, guid));
         let denial = match identity::session(&self.store, &hash)? {
@@ -215,7 +215,7 @@ impl Authenticator {
     /// The refusal of an API key that does not count.
     ///
     /// # Errors
-    /// A failed read.
+    /// [`Refusal::Failed`] when a row cannot be read or decoded.
     pub(in crate::http) fn refused_key(&self, api_key: &str) -> Result<Rejection, Refusal> {
         let hash = hex::encode(key_digest(&self.signer, api_key));
         let denial = match identity::known_key(&self.store, &hash)? {

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{CHANGE_ERRORS, RECORD_ERRORS, Subject, execute, find, outcome_reply, put};
+use super::{CHANGE_ERRORS, RECORD_ERRORS, Subject, execute, find, keyed_by, outcome_reply};
 use crate::actors::{Refused, Requested};
 use crate::clock::random_uuid;
 use crate::content::ObjectName;
-use crate::domain::container::Idempotency;
 use crate::domain::record::{
     ContentPlace, CopiedObject, Copy, InlineJson, RecordCommand, RecordKey, RecordView,
 };
 use crate::domain::{ContainerName, ErrorTag, RecordId, Rejection};
 use crate::http::auth::access::{Access, Right};
 use crate::http::call::Call;
-use crate::http::idempotency;
 use crate::http::input::{self, RevisionIn, change_request};
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Described, Route, inside};
@@ -68,7 +66,10 @@ pub async fn copy(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     let key = target(&request, &source)?;
     let remarks = input::remarks(request.remarks())?;
     call.note_remarks(&remarks);
-    let idempotency = keyed(app, call, &key, request.idempotency_key.as_deref())?;
+    // A key counts with the new record.
+    let field = request.idempotency_key.as_deref();
+    let place = ["cccode", "to_container", "to_record_id"];
+    let idempotency = keyed_by(app, call, &key, field, &place)?;
     let expected = request.expected_revision.map(|revision| revision.0);
     let mut execute = execute(
         call,
@@ -131,36 +132,14 @@ fn target(request: &CopyRequest, source: &RecordKey) -> Result<RecordKey, Reject
     })
 }
 
-/// What names a copy that came with an idempotency key: the key counts with the new record.
-fn keyed(
-    app: &AppState,
-    call: &Call<'_>,
-    key: &RecordKey,
-    field: Option<&str>,
-) -> Result<Option<Idempotency>, Refusal> {
-    let given = idempotency::key(call.request.headers(), field.map(str::to_owned))?;
-    let Some(given) = given.as_deref().map(idempotency::check_key).transpose()? else {
-        return Ok(None);
-    };
-    let place = (&key.org, &key.container);
-    Ok(Some(Idempotency {
-        scope: put::scope(place, Some(&key.record_id), given),
-        fingerprint: idempotency::request_of(
-            app,
-            call,
-            &["cccode", "to_container", "to_record_id"],
-        )?,
-    }))
-}
-
 /// The content of a copy.
 struct Prepared {
     payload: Option<InlineJson>,
     object: Option<CopiedObject>,
 }
 
-/// Reads the inline content of the source, or duplicates its object. A crash afterwards leaves an object that no record has,
-/// which reconcile finds.
+/// Reads the inline content of the source, or duplicates its object. A crash afterwards leaves an object that no
+/// record has; reconcile finds it.
 async fn prepare(app: &AppState, source: RecordKey) -> Result<Prepared, Refusal> {
     let record = find(app, &source)?;
     let from = match record.content.place {

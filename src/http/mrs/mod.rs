@@ -230,14 +230,25 @@ fn keyed(
     key: &RecordKey,
     field: Option<&str>,
 ) -> Result<Option<Idempotency>, Refusal> {
+    keyed_by(app, call, key, field, &["cccode", "container", "record_id"])
+}
+
+/// The same of a request that names the record by other fields: `place` has those that the key's scope holds already.
+fn keyed_by(
+    app: &AppState,
+    call: &Call<'_>,
+    key: &RecordKey,
+    field: Option<&str>,
+    place: &[&str],
+) -> Result<Option<Idempotency>, Refusal> {
     let given = idempotency::key(call.request.headers(), field.map(str::to_owned))?;
     let Some(given) = given.as_deref().map(idempotency::check_key).transpose()? else {
         return Ok(None);
     };
-    let place = (&key.org, &key.container);
+    let container = (&key.org, &key.container);
     Ok(Some(Idempotency {
-        scope: put::scope(place, Some(&key.record_id), given),
-        fingerprint: idempotency::request_of(app, call, &["cccode", "container", "record_id"])?,
+        scope: put::scope(container, Some(&key.record_id), given),
+        fingerprint: idempotency::request_of(app, call, place)?,
     }))
 }
 

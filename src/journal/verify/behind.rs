@@ -44,8 +44,8 @@ impl Run {
 /// The first offset after `from` that may be an entry past a position, as far as that can be decided.
 ///
 /// A run of entries counts when it is longer than any payload, or extends to the segment's end and what follows there. Before
-/// such a run, between two places of damage, a shorter one counts when its positions fit in between. Bytes are read once or
-/// twice.
+/// such a run, between two places of damage, a shorter one counts when its positions fit in between. Bytes are read
+/// at most twice.
 pub(super) fn find(
     scanner: &mut Scanner,
     from: u64,

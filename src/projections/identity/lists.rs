@@ -27,7 +27,7 @@ pub fn invitations_of(
 /// Whether there is any user.
 ///
 /// # Errors
-/// A failed read.
+/// [`StoreError`] when the first row cannot be read.
 pub(crate) fn has_user(store: &Store) -> Result<bool, StoreError> {
     let prefix = key(Kind::User, &[]);
     let first = store.scan(prefix.clone(), &prefix).next().transpose()?;
