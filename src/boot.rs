@@ -298,7 +298,7 @@ fn publish(options: &Options, base: &Base, ready: &Ready) -> Result<(), BootErro
     match development::publish(&options.data_dir, &announced) {
         // The server that restarts once there is room publishes it.
         Err(error) if OsError::of(&error).is_some_and(OsError::is_no_room) => {
-            report::storage_failed(&os_error::told(&error));
+            report::storage_failed(&os_error::describe(&error));
             Ok(())
         }
         published => Ok(published?),

@@ -186,7 +186,7 @@ impl Settings {
     }
 
     /// The named settings as `name = value (origin)`, separated by commas, for an error about several.
-    pub fn told(&self, names: &[&str]) -> String {
+    pub fn describe(&self, names: &[&str]) -> String {
         let rows = self.rows().into_iter();
         let rows = rows.filter(|row| names.contains(&row.name));
         let told = rows.map(|row| format!("{} = {} ({})", row.name, shown(&row.value), row.origin));

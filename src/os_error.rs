@@ -130,7 +130,7 @@ fn process_files() -> String {
 }
 
 /// An error with its causes, and what to do where the operating system is the cause, in one sentence.
-pub fn told(error: &(dyn Error + 'static)) -> String {
+pub fn describe(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -172,7 +172,7 @@ mod tests {
             assert_eq!(OsError::of(&wrapped), Some(known));
             let outer = Outer(Arc::new(error));
             assert_eq!(OsError::of(&outer), Some(known));
-            let told = told(&outer);
+            let told = describe(&outer);
             assert!(told.starts_with("the marker cannot be written: "), "{told}");
             assert!(told.contains(word), "{told}");
         }
@@ -188,7 +188,7 @@ mod tests {
         ] {
             let error = io::Error::other(text);
             assert_eq!(OsError::of(&error), None, "{text}");
-            assert_eq!(told(&error), text);
+            assert_eq!(describe(&error), text);
         }
     }
 }

@@ -192,7 +192,7 @@ impl Reserve {
             Err(error) if !self.blind.swap(true, Ordering::Relaxed) => {
                 report::storage_failed(&format!(
                     "the free disk space cannot be read: {}",
-                    os_error::told(&error)
+                    os_error::describe(&error)
                 ));
             }
             Err(_) => {}
@@ -207,7 +207,7 @@ impl Reserve {
             Some((place, error)) if !before => report::storage_failed(&format!(
                 "{} cannot be written: {}",
                 place.display(),
-                os_error::told(&error)
+                os_error::describe(&error)
             )),
             None if before => report::notice("all directories can be written again"),
             Some(_) | None => {}

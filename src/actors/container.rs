@@ -164,7 +164,7 @@ impl ContainerActor {
     }
 
     fn finish(&mut self, job: PendingCommand, answer: Answer, context: &mut Context<Self>) {
-        tell(&job, &answer);
+        log_decision(&job, &answer);
         let idempotency = &job.request.idempotency;
         let waiting = idempotency
             .as_ref()
@@ -177,7 +177,7 @@ impl ContainerActor {
 }
 
 /// Writes to the log what was decided.
-fn tell(job: &PendingCommand, answer: &Answer) {
+fn log_decision(job: &PendingCommand, answer: &Answer) {
     let decided = match (answer, job.place) {
         (Ok(_), Some((position, version))) => Decided::Accepted(position, version),
         (Ok(_), None) => Decided::Nothing,
@@ -229,7 +229,7 @@ impl Handler<Execute> for ContainerActor {
             Ok(()) => self.take(job, context),
             Err(rejection) => {
                 let answer = Err(Refused::from(rejection));
-                tell(&job, &answer);
+                log_decision(&job, &answer);
                 job.answer(answer);
             }
         }

@@ -24,9 +24,9 @@ pub struct ActorDeps {
     /// Admission of changes to orgs, containers and users.
     pub admission: Arc<Admission>,
     /// Notified when a record gets a due time or a hold is released, so that the sweep computes its next wake-up again.
-    pub due_set: Notify,
+    pub due_changed: Notify,
     /// How often something became due at a place that the sweep may have passed.
-    pub due_again: AtomicU64,
+    pub due_resets: AtomicU64,
 }
 
 /// The refusal of a journal to which no projections are attached.
@@ -48,8 +48,8 @@ impl ActorDeps {
             store,
             clock,
             admission: Arc::default(),
-            due_set: Notify::new(),
-            due_again: AtomicU64::new(0),
+            due_changed: Notify::new(),
+            due_resets: AtomicU64::new(0),
         })
     }
 
@@ -71,8 +71,8 @@ impl ActorDeps {
     }
 
     /// Has the sweep read all due times again.
-    pub(super) fn tell_due_again(&self) {
-        self.due_again.fetch_add(1, Ordering::Release);
-        self.due_set.notify_one();
+    pub(super) fn reset_due(&self) {
+        self.due_resets.fetch_add(1, Ordering::Release);
+        self.due_changed.notify_one();
     }
 }

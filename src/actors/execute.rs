@@ -318,7 +318,7 @@ impl Executable for OffboardingDecider {
     }
 
     fn load(store: &Store, command: &OffboardingCommand) -> Result<OrgTransfer, StoreError> {
-        offboarding::passage(store, &command.org)
+        offboarding::org_transfer(store, &command.org)
     }
 }
 

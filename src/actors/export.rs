@@ -16,7 +16,7 @@ use crate::domain::offboarding::Counts;
 use crate::export::check::parse_manifest;
 use crate::export::{CONTENT, FileEntry, MANIFEST, Manifest, is_file_name};
 use crate::journal::Journal;
-use crate::os_error::told;
+use crate::os_error::describe;
 use crate::projections::Store;
 use make::Making;
 
@@ -59,7 +59,7 @@ impl Exports {
             go_on,
             directory,
         };
-        making.run().map_err(|error| told(&error))
+        making.run().map_err(|error| describe(&error))
     }
 
     /// The manifest of a finished export; `None` when it is not there.
@@ -70,9 +70,9 @@ impl Exports {
         match fs::read(self.directory(org, export_id).join(MANIFEST)) {
             Ok(text) => parse_manifest(&text)
                 .map(Some)
-                .map_err(|error| told(&error)),
+                .map_err(|error| describe(&error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(told(&error)),
+            Err(error) => Err(describe(&error)),
         }
     }
 
@@ -93,7 +93,7 @@ impl Exports {
         };
         let directory = self.directory(org, export_id);
         let size = fs::metadata(directory.join(MANIFEST))
-            .map_err(|error| told(&error))?
+            .map_err(|error| describe(&error))?
             .len();
         let own = FileEntry {
             name: MANIFEST.to_owned(),
@@ -110,24 +110,24 @@ impl Exports {
         let mut next = from + items.len() as u64;
         // After those, an offset counts bytes of the list.
         let mut lines =
-            BufReader::new(File::open(directory.join(CONTENT)).map_err(|error| told(&error))?);
+            BufReader::new(File::open(directory.join(CONTENT)).map_err(|error| describe(&error))?);
         let behind = next.saturating_sub(fixed.len() as u64);
         lines
             .seek(SeekFrom::Start(behind))
-            .map_err(|error| told(&error))?;
+            .map_err(|error| describe(&error))?;
         let mut line = Vec::new();
         while next >= fixed.len() as u64 {
             line.clear();
             let read = lines
                 .read_until(b'\n', &mut line)
-                .map_err(|error| told(&error))?;
+                .map_err(|error| describe(&error))?;
             if read == 0 {
                 return Ok((items, None));
             }
             if items.len() == limit {
                 break;
             }
-            items.push(serde_json::from_slice(&line).map_err(|error| told(&error))?);
+            items.push(serde_json::from_slice(&line).map_err(|error| describe(&error))?);
             next += read as u64;
         }
         Ok((items, Some(next)))
@@ -144,7 +144,7 @@ impl Exports {
         match fs::metadata(self.directory(org, export_id).join(name)) {
             Ok(metadata) => Ok(Some(metadata.len())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(told(&error)),
+            Err(error) => Err(describe(&error)),
         }
     }
 
@@ -164,25 +164,25 @@ impl Exports {
         let mut file = match File::open(self.directory(org, export_id).join(name)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(told(&error)),
+            Err(error) => return Err(describe(&error)),
         };
         file.seek(SeekFrom::Start(from))
-            .map_err(|error| told(&error))?;
+            .map_err(|error| describe(&error))?;
         Ok(Some(Box::new(file.take(bytes))))
     }
 
     /// Removes an export with all it holds; absent is fine.
     pub(super) fn remove(&self, org: &OrgCode, export_id: &str) -> Result<(), String> {
         match fs::remove_dir_all(self.directory(org, export_id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(&error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(describe(&error)),
             Ok(()) | Err(_) => {}
         }
         match fs::remove_dir(self.root.join(org.as_str())) {
             // Other exports of the org are there.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(told(&error)),
-            Ok(()) => sync_dir(&self.root).map_err(|error| told(&error)),
+            Err(error) => Err(describe(&error)),
+            Ok(()) => sync_dir(&self.root).map_err(|error| describe(&error)),
         }
     }
 }

@@ -164,7 +164,7 @@ impl FirstAnswers {
     ///
     /// # Errors
     /// [`Refused::Failed`] when the journal or the projections cannot be read.
-    pub fn passage(&self, made: &Made) -> Result<OrgTransfer, Refused> {
+    pub fn org_transfer(&self, made: &Made) -> Result<OrgTransfer, Refused> {
         self.state_of::<OffboardingDecider>(made)
     }
 

@@ -451,7 +451,7 @@ impl Directory {
         self.check_user_there(&command)?;
         let after = execute::<OrgDecider>(&self.deps, &command, caller).await?;
         if let OrgCommand::ReleaseHold { .. } = command {
-            self.deps.tell_due_again();
+            self.deps.reset_due();
         }
         Ok(after)
     }

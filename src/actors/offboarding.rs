@@ -187,7 +187,7 @@ impl Offboardings {
     /// `invalid-state` when there is none that can be cancelled.
     pub async fn cancel(&self, org: &OrgCode, caller: &Caller) -> Result<OrgTransfer, Refused> {
         let _alone = self.changing.lock().await;
-        let before = self.passage(org)?;
+        let before = self.org_transfer(org)?;
         let open = before.open_offboarding();
         let approved = open.filter(|open| open.status == OffboardingStatus::Approved);
         if let Some(approval) = approved.and_then(|open| open.approval.as_ref()) {
@@ -221,21 +221,21 @@ impl Offboardings {
     ///
     /// # Errors
     /// [`Refused::Failed`] when the projections cannot be read.
-    pub fn passage(&self, org: &OrgCode) -> Result<OrgTransfer, Refused> {
-        offboarding::passage(&self.deps.store, org).map_err(failed)
+    pub fn org_transfer(&self, org: &OrgCode) -> Result<OrgTransfer, Refused> {
+        offboarding::org_transfer(&self.deps.store, org).map_err(failed)
     }
 
     /// Freezes an org whose offboarding is approved, and has it exported as it is then.
     async fn keep_closed(&self, org: &OrgCode) -> Result<OrgTransfer, Refused> {
         let _alone = self.changing.lock().await;
-        let passage = self.passage(org)?;
-        let open = passage.open_offboarding();
+        let org_transfer = self.org_transfer(org)?;
+        let open = org_transfer.open_offboarding();
         let Some(open) = open.filter(|open| open.status == OffboardingStatus::Approved) else {
-            return Ok(passage);
+            return Ok(org_transfer);
         };
         self.set_status(org, OrgStatus::Frozen).await?;
-        if passage.export(&open.offboarding_id).is_some() {
-            return Ok(passage);
+        if org_transfer.export(&open.offboarding_id).is_some() {
+            return Ok(org_transfer);
         }
         // A change that was running when the hold began is complete by now.
         self.deps.admission.drained(&Scope::Org(org.clone())).await;
@@ -276,8 +276,8 @@ impl Offboardings {
 
     /// Refuses changes to an org that leaves or is imported, and admits them again when it no longer does.
     fn settle_hold(&self, org: &OrgCode) -> Result<(), crate::projections::StoreError> {
-        let passage = offboarding::passage(&self.deps.store, org)?;
-        let leaving = passage.open_offboarding().map(|open| open.status);
+        let org_transfer = offboarding::org_transfer(&self.deps.store, org)?;
+        let leaving = org_transfer.open_offboarding().map(|open| open.status);
         let hold = match leaving {
             Some(OffboardingStatus::Approved) => Some(Hold::Offboarding),
             Some(OffboardingStatus::Purging) => Some(Hold::Purge),
@@ -286,17 +286,17 @@ impl Offboardings {
                 | OffboardingStatus::Purged
                 | OffboardingStatus::Cancelled,
             )
-            | None => passage.is_importing().then_some(Hold::Import),
+            | None => org_transfer.is_importing().then_some(Hold::Import),
         };
         self.deps.admission.hold(org, hold);
         if hold.is_none() {
-            self.deps.tell_due_again();
+            self.deps.reset_due();
         }
         Ok(())
     }
 
     /// Notes that something failed for an org, which is then skipped for a while. Logged once.
-    fn rest(&self, org: &OrgCode, millis: i64, why: &str) {
+    fn back_off(&self, org: &OrgCode, millis: i64, why: &str) {
         let until = self.deps.clock.now().plus_millis(millis);
         let before = self.resting().insert(org.clone(), (until, why.to_owned()));
         if before.is_none_or(|(_, before)| before != why) {

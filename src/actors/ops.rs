@@ -23,7 +23,7 @@ use crate::domain::operator_token::{OperatorTokenCommand, OperatorTokenDecider, 
 use crate::domain::revoked_jwt::{JwtDecider, RevokeJwt};
 use crate::domain::vacuum::{Scope, Vacuum, VacuumStatus};
 use crate::offload;
-use crate::os_error::told;
+use crate::os_error::describe;
 use crate::projections::ops;
 use crate::report;
 
@@ -292,7 +292,7 @@ async fn keep_watch(context: Arc<OpsContext>) {
         if let Err(refused) = note_jump(&context).await {
             report::notice(&format!(
                 "a jump of the clock could not be journaled: {}",
-                told(&refused)
+                describe(&refused)
             ));
         }
     }
@@ -305,7 +305,7 @@ async fn keep_audit(context: Arc<OpsContext>, audit: Arc<AuditFile>) {
         let (audit, store) = (audit.clone(), context.deps.store.clone());
         let written = offload::blocking(move || audit.catch_up(&store)).await;
         if let Ok(Err(error)) = written {
-            report::storage_failed(&format!("the audit's file is behind: {}", told(&error)));
+            report::storage_failed(&format!("the audit's file is behind: {}", describe(&error)));
         }
         if changes.changed().await.is_err() {
             return;

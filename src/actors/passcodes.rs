@@ -1,7 +1,7 @@
 //! Checks passcodes: few at once, few waiting, few of one account and address, and nothing that reveals which accounts
 //! exist.
 
-mod line;
+mod queue;
 mod tries;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::passcode;
 
-use line::Line;
+use queue::Queue;
 pub(super) use tries::Attempt;
 use tries::Tries;
 pub use tries::WrongMax;
@@ -34,7 +34,7 @@ pub struct Peer(pub Option<IpAddr>);
 /// Makes hashes of passcodes and holds passcodes against them.
 pub(super) struct Passcodes {
     clock: Clock,
-    line: Arc<Line>,
+    queue: Arc<Queue>,
     /// The hash of nobody's passcode: checked when there is no such account, so that both take as long.
     decoy: String,
     tries: Mutex<Tries>,
@@ -45,7 +45,7 @@ impl Passcodes {
     pub(super) fn new(clock: Clock, max: WrongMax) -> Self {
         Self {
             clock,
-            line: Arc::default(),
+            queue: Arc::default(),
             decoy: passcode::decoy(),
             tries: Mutex::new(Tries::new(max)),
         }
@@ -53,7 +53,7 @@ impl Passcodes {
 
     /// The number of passcodes that are checked or wait for a check.
     pub(super) fn waiting(&self) -> usize {
-        self.line.len()
+        self.queue.len()
     }
 
     /// Hashes a new passcode, for a caller whose right to set it was checked.
@@ -62,7 +62,7 @@ impl Passcodes {
     /// [`Refused`] when too many wait already, or the work panicked.
     pub(super) async fn hash(&self, passcode: &str, from: Peer) -> Result<String, Refused> {
         let passcode = passcode.to_owned();
-        let place = self.line.enter(from, true).await?;
+        let place = self.queue.enter(from, true).await?;
         let hashed = place.look(move || passcode::hash(&passcode)).await?;
         hashed.map_err(Refused::failed)
     }
@@ -81,7 +81,7 @@ impl Passcodes {
         let exists = hash.is_some();
         let hash = hash.unwrap_or(&self.decoy).to_owned();
         let passcode = passcode.to_owned();
-        let place = self.line.enter(attempt.peer, attempt.known).await?;
+        let place = self.queue.enter(attempt.peer, attempt.known).await?;
         self.tries().begin(attempt, self.clock.now())?;
         let look = place.look(move || passcode::verify(&passcode, &hash));
         let right = look.await? && exists;

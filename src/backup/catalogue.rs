@@ -40,7 +40,7 @@ pub struct Object {
     /// Its state according to the journal.
     pub state: ObjectState,
     /// SHA-256 of its bytes in the journal; the list does not repeat it.
-    pub told: Option<Sha256Digest>,
+    pub sha256_in_journal: Option<Sha256Digest>,
     /// SHA-256 of its file in the backup; `None` when there is none.
     pub sha256: Option<String>,
 }
@@ -53,7 +53,8 @@ impl Object {
 
     /// Whether bytes with a SHA-256 in hex can be its own: the journal names no other.
     pub(super) fn may_be(&self, sha256: &str) -> bool {
-        self.told.is_none_or(|told| told.to_string() == sha256)
+        self.sha256_in_journal
+            .is_none_or(|told| told.to_string() == sha256)
     }
 }
 
@@ -122,7 +123,7 @@ impl Catalogue {
                         size: *size,
                         md5: *md5,
                         state: ObjectState::Promised,
-                        told: None,
+                        sha256_in_journal: None,
                         sha256: None,
                     };
                     self.objects.insert((org, *object_id), object);
@@ -133,7 +134,7 @@ impl Catalogue {
             } => {
                 self.set(&org, *object_id, ObjectState::Kept);
                 if let Some(object) = self.objects.get_mut(&(org, *object_id)) {
-                    object.told = *sha256;
+                    object.sha256_in_journal = *sha256;
                 }
             }
             RecordEvent::TagsAdded { .. }
@@ -209,15 +210,15 @@ impl Catalogue {
         let mut bare = self.clone();
         for object in bare.objects.values_mut() {
             object.sha256 = None;
-            object.told = None;
+            object.sha256_in_journal = None;
         }
         bare
     }
 
     /// The SHA-256 that the journal has of an object's bytes.
-    pub(super) fn told(&self, object: &ObjectName) -> Option<Sha256Digest> {
+    pub(super) fn sha256_in_journal(&self, object: &ObjectName) -> Option<Sha256Digest> {
         let found = self.objects.get(&(object.org.clone(), object.object_id));
-        found.and_then(|object| object.told)
+        found.and_then(|object| object.sha256_in_journal)
     }
 
     /// The numbers of objects and bytes.
@@ -291,7 +292,7 @@ impl Catalogue {
                 size: line.size,
                 md5: line.md5,
                 state: line.state,
-                told: None,
+                sha256_in_journal: None,
                 sha256: line.sha256,
             };
             objects.insert((line.org, line.object_id), object);

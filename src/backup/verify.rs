@@ -11,7 +11,7 @@ use crate::directory::{MARKER, Marker};
 use crate::journal::replay::replay;
 use crate::journal::schema::SCHEMAS;
 use crate::journal::{state, verify as journal_verify};
-use crate::os_error::told;
+use crate::os_error::describe;
 
 /// Most problems a report lists; the check ends there.
 pub const PROBLEMS_MAX: usize = 1_000;
@@ -178,7 +178,7 @@ impl Check<'_> {
                 if error.is_newer() {
                     return Err(error);
                 }
-                self.problem(&name, told(&error));
+                self.problem(&name, describe(&error));
                 return Ok(false);
             }
         };
@@ -250,7 +250,7 @@ impl Check<'_> {
                 }
                 Some(found)
                     if named
-                        .told(&name)
+                        .sha256_in_journal(&name)
                         .is_some_and(|told| told.to_string() != found.sha256) =>
                 {
                     self.problem(&file, "its SHA-256 differs from that of the journal");

@@ -138,7 +138,7 @@ fn way_out(error: &StoreError) -> &'static str {
 
 impl BootError {
     /// The settings that this is about, as they were set: `name = value (origin)`, by commas. `None` where it is about none.
-    pub fn told_of(&self, settings: &Settings) -> Option<String> {
+    pub fn settings_named(&self, settings: &Settings) -> Option<String> {
         const LISTEN: &[&str] = &["http.listen", "http.operator_listen"];
         const HEADERS: &[&str] = &[
             "auth.header_identity",
@@ -176,7 +176,7 @@ impl BootError {
             | Self::Development(_)
             | Self::Server(_) => Vec::new(),
         };
-        (!names.is_empty()).then(|| settings.told(&names))
+        (!names.is_empty()).then(|| settings.describe(&names))
     }
 
     /// Whether the data directory needs a newer program.

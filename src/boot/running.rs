@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::journal::state;
 use crate::meters::{Meters, one, value};
-use crate::os_error::told;
+use crate::os_error::describe;
 use crate::report::{self, Event, Fingerprint, RequestId, Text};
 use crate::running::{Before, Running};
 
@@ -29,7 +29,7 @@ pub(super) fn open(directory: &Directory, clock: &Clock) -> Noted {
     let (running, before) = opened.unwrap_or_else(|error| {
         report::notice(&format!(
             "the list of running requests cannot be written, and will be missing after a crash: {}",
-            told(&error)
+            describe(&error)
         ));
         (Running::nowhere(clock.clone()), Before::default())
     });

@@ -39,7 +39,7 @@ pub(super) async fn close(actors: Actors, stores: &Stores) -> Result<(), BootErr
         journal.close()?;
         // What the audit's file lacks is written at the next start.
         if let Err(error) = actors.audit.close(&store) {
-            report::storage_failed(&os_error::told(&error));
+            report::storage_failed(&os_error::describe(&error));
         }
         store.flush()?;
         wait_briefly(move || actors.join())?;

@@ -61,7 +61,7 @@ fn open_to_read(
     let reason = format!(
         "the disk is too full to open the databases; reads are served from copies in {}: {}",
         spare.root().display(),
-        os_error::told(&full)
+        os_error::describe(&full)
     );
     report::storage_failed(&reason);
     let opened = SledJournal::open_to_read(

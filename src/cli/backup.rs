@@ -24,7 +24,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::directory::{self, DirectoryError};
 use crate::journal::replay;
 use crate::journal::schema::SCHEMAS;
-use crate::os_error::told;
+use crate::os_error::describe;
 
 /// Create, verify and restore backups.
 #[derive(Args, Debug)]
@@ -300,7 +300,7 @@ fn broken(tag: &'static str, message: String) -> Failure {
 
 impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
-        let message = told(&error);
+        let message = describe(&error);
         match error {
             error if error.is_newer() => Self::Newer(message),
             BackupError::Directory(DirectoryError::Absent { .. })

@@ -47,7 +47,7 @@ pub struct DoctorArgs {
 }
 
 /// What the doctor examines.
-struct Patient<'a> {
+struct Target<'a> {
     data_dir: &'a Path,
     development: bool,
     /// What a server would start with; nothing when its settings make no sense.
@@ -89,7 +89,7 @@ fn examine(arguments: &DoctorArgs, connection: &Connection) -> Vec<Finding> {
     let options = options.map(|settings| arguments.serve.options(settings));
     let data_dir = arguments.serve.data_dir.as_path();
     let holder = place::holder(data_dir);
-    let patient = Patient {
+    let target = Target {
         data_dir,
         development: arguments.serve.dev,
         options: options.as_ref(),
@@ -104,22 +104,22 @@ fn examine(arguments: &DoctorArgs, connection: &Connection) -> Vec<Finding> {
         toolchain::look(Path::new("."), std::env::var_os("PATH").as_deref()),
         settings::profiles(connection),
         settings::settings(&loaded),
-        settings::identity(&patient),
-        tls::look(&patient, began),
-        place::directories(&patient),
-        place::free_space(&patient, arguments.free_bytes_min),
-        leftovers::look(&patient),
-        keys::look(&patient),
+        settings::identity(&target),
+        tls::look(&target, began),
+        place::directories(&target),
+        place::free_space(&target, arguments.free_bytes_min),
+        leftovers::look(&target),
+        keys::look(&target),
         place::lock(&holder),
-        history.journal(&patient),
-        history.tail(&patient),
+        history.journal(&target),
+        history.tail(&target),
         history::clock(ended, (began, clock.now()), stopped_clock),
-        history.secret_code(&patient),
-        network::open_files(&patient),
-        network::gateway_port(&patient),
-        network::operator_port(&patient),
-        network::server(&patient),
-        network::clock_jump(&patient),
+        history.secret_code(&target),
+        network::open_files(&target),
+        network::gateway_port(&target),
+        network::operator_port(&target),
+        network::server(&target),
+        network::clock_jump(&target),
     ]
 }
 

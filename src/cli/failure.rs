@@ -62,7 +62,7 @@ impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Self {
         Self::Content {
             tag: "damaged-export",
-            message: os_error::told(&error),
+            message: os_error::describe(&error),
         }
     }
 }
@@ -121,7 +121,7 @@ impl Failure {
 
     /// The failure in one sentence, causes included.
     pub fn text(&self) -> String {
-        os_error::told(self)
+        os_error::describe(self)
     }
 }
 

@@ -131,26 +131,26 @@ fn counts(job: &Value) -> Counts {
 
 /// The state of a watched job. One that was ordered is watched since it had these counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sight {
+enum Progress {
     Running,
     Over(Exit),
 }
 
-fn sight(job: &Value, since: Option<Counts>) -> Sight {
+fn progress(job: &Value, since: Option<Counts>) -> Progress {
     let state = job["state"].as_str().unwrap_or_default();
     let Some(since) = since else {
         return match state {
-            "running" => Sight::Running,
-            "failing" => Sight::Over(Exit::Refused),
-            _ => Sight::Over(Exit::Success),
+            "running" => Progress::Running,
+            "failing" => Progress::Over(Exit::Refused),
+            _ => Progress::Over(Exit::Success),
         };
     };
     let now = counts(job);
     match now.0.cmp(&since.0) {
-        Ordering::Greater => Sight::Over(Exit::Success),
-        Ordering::Equal if now.1 == since.1 && state != "paused" => Sight::Running,
+        Ordering::Greater => Progress::Over(Exit::Success),
+        Ordering::Equal if now.1 == since.1 && state != "paused" => Progress::Running,
         // It failed, was paused, or the server was restarted.
-        Ordering::Equal | Ordering::Less => Sight::Over(Exit::Refused),
+        Ordering::Equal | Ordering::Less => Progress::Over(Exit::Refused),
     }
 }
 
@@ -163,7 +163,7 @@ fn watch(
     let bar = progress::of_steps();
     loop {
         let job = reply.data();
-        let Sight::Running = sight(job, since) else {
+        let Progress::Running = progress(job, since) else {
             break;
         };
         let told = |name: &str| job["progress"][name].as_u64().unwrap_or_default();
@@ -176,10 +176,12 @@ fn watch(
         reply = granted(ask()?)?;
     }
     drop(bar);
-    Ok(match (printer.reply(&reply), sight(reply.data(), since)) {
-        (Exit::Success, Sight::Over(exit)) => exit,
-        (told, _) => told,
-    })
+    Ok(
+        match (printer.reply(&reply), progress(reply.data(), since)) {
+            (Exit::Success, Progress::Over(exit)) => exit,
+            (told, _) => told,
+        },
+    )
 }
 
 #[cfg(test)]
@@ -192,40 +194,46 @@ mod tests {
     fn what_goes_on_is_seen_and_what_ended_ends_the_program() {
         let since = Some((3, 1));
         for (state, runs, failures, shown, ordered) in [
-            ("running", 3, 1, Sight::Running, Sight::Running),
-            ("waiting", 3, 1, Sight::Over(Exit::Success), Sight::Running),
+            ("running", 3, 1, Progress::Running, Progress::Running),
+            (
+                "waiting",
+                3,
+                1,
+                Progress::Over(Exit::Success),
+                Progress::Running,
+            ),
             (
                 "waiting",
                 4,
                 1,
-                Sight::Over(Exit::Success),
-                Sight::Over(Exit::Success),
+                Progress::Over(Exit::Success),
+                Progress::Over(Exit::Success),
             ),
             (
                 "failing",
                 3,
                 2,
-                Sight::Over(Exit::Refused),
-                Sight::Over(Exit::Refused),
+                Progress::Over(Exit::Refused),
+                Progress::Over(Exit::Refused),
             ),
             (
                 "paused",
                 3,
                 1,
-                Sight::Over(Exit::Success),
-                Sight::Over(Exit::Refused),
+                Progress::Over(Exit::Success),
+                Progress::Over(Exit::Refused),
             ),
             (
                 "waiting",
                 0,
                 0,
-                Sight::Over(Exit::Success),
-                Sight::Over(Exit::Refused),
+                Progress::Over(Exit::Success),
+                Progress::Over(Exit::Refused),
             ),
         ] {
             let job = json!({"state": state, "runs": runs, "failures": failures});
-            assert_eq!(sight(&job, None), shown, "{job}");
-            assert_eq!(sight(&job, since), ordered, "{job}");
+            assert_eq!(progress(&job, None), shown, "{job}");
+            assert_eq!(progress(&job, since), ordered, "{job}");
         }
     }
 }

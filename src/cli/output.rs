@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::table;
 use crate::client::Reply;
-use crate::os_error::told;
+use crate::os_error::describe;
 
 /// For whom to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -94,7 +94,7 @@ impl Printer {
 
     /// Prints why something on this machine did not work, causes included.
     pub fn trouble(&self, tag: &str, error: &(dyn Error + 'static), exit: Exit) -> Exit {
-        let message = told(error);
+        let message = describe(error);
         let envelope = envelope(tag, &message).to_string();
         let told = self.complain(&complaint::of_program(tag, &message), &envelope);
         ended(told, exit)

@@ -173,7 +173,7 @@ pub(super) fn tell(error: &(dyn std::error::Error + 'static)) {
 
 /// The settings that an error is about, and where each was set, on standard error.
 fn tell_settings(error: &BootError, settings: &Settings) {
-    if let Some(told) = error.told_of(settings) {
+    if let Some(told) = error.settings_named(settings) {
         // With standard error gone nobody can read it.
         let _: std::io::Result<()> = writeln!(std::io::stderr(), "  set: {told}");
     }

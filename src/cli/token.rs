@@ -20,7 +20,7 @@ use super::time::seconds_from_now;
 use crate::clock::{Clock, random_uuid};
 use crate::directory;
 use crate::domain::OrgCode;
-use crate::os_error::told;
+use crate::os_error::describe;
 use crate::token::KeyFileError;
 
 /// Longest time that a token is made for, in seconds: a year.
@@ -170,7 +170,7 @@ impl KeyArgs {
                 ));
             }
         };
-        key.map_err(|error: KeyFileError| Failure::Usage(told(&error)))
+        key.map_err(|error: KeyFileError| Failure::Usage(describe(&error)))
     }
 }
 

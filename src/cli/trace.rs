@@ -16,7 +16,7 @@ use super::table::clean;
 use crate::domain::Event;
 use crate::journal::replay::{self, replay};
 use crate::journal::{JournalError, state};
-use crate::os_error::told;
+use crate::os_error::describe;
 use crate::report::field::is_request_id;
 
 /// Most lines of a request that are kept.
@@ -212,7 +212,7 @@ fn kind(event: &Event) -> Value {
 fn journal_failure(error: JournalError) -> Failure {
     Failure::Content {
         tag: "journal",
-        message: format!("the journal cannot be read: {}", told(&error)),
+        message: format!("the journal cannot be read: {}", describe(&error)),
     }
 }
 

@@ -35,8 +35,8 @@ pub const ORDERING_STREAMS: &[&str] = &[StreamId::VACUUM];
 /// What an event says about erasing entries. Whatever may erase says it in one of these ways, on one of
 /// [`ORDERING_STREAMS`], and only the entries of such an order may be erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said<'a> {
-    /// A run was asked for, which begins with a [`Said::Ordered`] of the same name.
+pub enum ErasureNote<'a> {
+    /// A run was asked for, which begins with a [`ErasureNote::Ordered`] of the same name.
     Asked {
         /// Id of the erasing run.
         run: &'a str,
@@ -51,7 +51,7 @@ pub enum Said<'a> {
         run: &'a str,
         /// Exactly which; `None` of an event that was written before plans were stated (`vacuum.started` version 1).
         plan: Option<&'a [ErasedSpan]>,
-        /// What it covers, unless a [`Said::Asked`] has stated it.
+        /// What it covers, unless a [`ErasureNote::Asked`] has stated it.
         covers: Option<Coverage>,
     },
     /// The run has erased all of it.
@@ -64,9 +64,9 @@ pub enum Said<'a> {
 }
 
 /// What an event says about erasing; `None` of all others.
-pub fn said(event: &Event) -> Option<Said<'_>> {
+pub fn note_of(event: &Event) -> Option<ErasureNote<'_>> {
     match event {
-        Event::Vacuum(event) => said_of_vacuum(event),
+        Event::Vacuum(event) => note_of_vacuum(event),
         Event::Record(_)
         | Event::Container(_)
         | Event::Org(_)
@@ -84,26 +84,26 @@ pub fn said(event: &Event) -> Option<Said<'_>> {
     }
 }
 
-fn said_of_vacuum(event: &VacuumEvent) -> Option<Said<'_>> {
+fn note_of_vacuum(event: &VacuumEvent) -> Option<ErasureNote<'_>> {
     match event {
         VacuumEvent::Requested {
             vacuum_id,
             scope,
             dry_run,
             ..
-        } => Some(Said::Asked {
+        } => Some(ErasureNote::Asked {
             run: vacuum_id,
             covers: Coverage::Scope(scope.clone()),
             erases: !dry_run,
         }),
         VacuumEvent::Started {
             vacuum_id, erases, ..
-        } => Some(Said::Ordered {
+        } => Some(ErasureNote::Ordered {
             run: vacuum_id,
             plan: erases.as_deref(),
             covers: None,
         }),
-        VacuumEvent::Completed { vacuum_id, erased } => Some(Said::Done {
+        VacuumEvent::Completed { vacuum_id, erased } => Some(ErasureNote::Done {
             run: vacuum_id,
             erased: erased.as_ref(),
         }),

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::line::{EventLine, objects_of, told_of};
+use super::line::{EventLine, completed_objects, objects_of};
 use super::{
     CONTENT, EVENTS, FILES, FORMAT_VERSION, FileEntry, LINE_BYTES_MAX, MANIFEST, Manifest,
     UNFINISHED, content_name, is_file_name,
@@ -153,7 +153,7 @@ impl Directory {
                     None => visit(Part::Absent)?,
                 }
             }
-            for (object_id, told) in told_of(&append.events) {
+            for (object_id, told) in completed_objects(&append.events) {
                 if listed.get(&object_id).is_some_and(|its| *its != Some(told)) {
                     let name = content_name(object_id);
                     return Err(damaged(&name, "its SHA-256 differs from that of its event").into());

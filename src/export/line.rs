@@ -207,7 +207,9 @@ pub(crate) fn objects_of(events: &[Event]) -> impl Iterator<Item = (uuid::Uuid, 
 }
 
 /// The objects that became content, each with the SHA-256 in its event.
-pub(crate) fn told_of(events: &[Event]) -> impl Iterator<Item = (uuid::Uuid, Sha256Digest)> {
+pub(crate) fn completed_objects(
+    events: &[Event],
+) -> impl Iterator<Item = (uuid::Uuid, Sha256Digest)> {
     events.iter().filter_map(|event| match event {
         Event::Record(RecordEvent::UploadCompleted {
             object_id, sha256, ..

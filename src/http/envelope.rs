@@ -16,7 +16,7 @@ use super::reply::{Bad, ErrorBody, Flat, Good, Major, Members, Message, Minor, R
 use super::trace::Trace;
 use crate::domain::rejection::RETRY_AFTER_SECONDS;
 use crate::domain::{ErrorTag, Rejection};
-use crate::os_error::told;
+use crate::os_error::describe;
 use crate::report;
 
 /// The version of the interface, as every answer names it.
@@ -51,7 +51,7 @@ fn envelop(trace: &Trace, answer: Result<Reply, Refusal>) -> HttpResponse {
             replayed,
         }) => fail(trace, &rejection, replayed),
         Err(Refusal::Failed(error)) => {
-            report::failure(&trace.request_id, &told(&*error));
+            report::failure(&trace.request_id, &describe(&*error));
             let rejection = Rejection::new(
                 ErrorTag::InternalError,
                 format!(

@@ -100,7 +100,7 @@ pub fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejection> {
     let text = error.into_inner().to_string();
     let field = words::named(&text).unwrap_or(if path == "." { "body" } else { &path });
     Err(Rejection::field(
-        &words::told(field),
+        &words::shortened(field),
         words::misfit(field, &text, "The body"),
     ))
 }
@@ -125,7 +125,7 @@ pub(super) fn query_text<T: DeserializeOwned>(text: &str) -> Result<T, Rejection
             let field = words::named(&text).or_else(|| text.split('`').nth(1));
             let field = field.unwrap_or("query");
             Err(Rejection::field(
-                &words::told(field),
+                &words::shortened(field),
                 words::misfit(field, &text, "The query"),
             ))
         }

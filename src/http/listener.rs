@@ -26,7 +26,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::connection_limits::{ConnectionLimits, LINGER};
 use super::seats::Seats;
 use super::secure::{Connection, Security, Stream};
-use super::watched::{Open, Serving, Watch, Watched, let_others};
+use super::watched::{Open, Serving, Watch, Watched, yield_to_other_connections};
 
 /// A factory of services for one kind of stream; a macro because its type cannot be written down.
 macro_rules! service {
@@ -47,7 +47,7 @@ macro_rules! service {
                     let answer = service.call(request);
                     async move {
                         if is_next {
-                            let_others().await;
+                            yield_to_other_connections().await;
                         }
                         let mut answer = answer.await;
                         drop(serving);

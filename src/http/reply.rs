@@ -325,7 +325,7 @@ pub fn unavailable() -> Rejection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::os_error::told;
+    use crate::os_error::describe;
 
     #[test]
     fn a_failure_keeps_what_caused_it_for_the_log() {
@@ -338,7 +338,7 @@ mod tests {
         let Refusal::Failed(error) = Refusal::from(error) else {
             panic!("it is a failure");
         };
-        let text = told(&*error);
+        let text = describe(&*error);
         assert!(
             text.starts_with("writing failed in the log: No space left"),
             "{text}"

@@ -26,7 +26,7 @@ pub enum Stopped {
     /// Its org or container takes no changes any more, and that had waited for it long enough.
     HadToEnd,
     /// No byte came while others waited.
-    GaveWay,
+    Revoked,
 }
 
 /// Takes an upload's body as long as it comes fast enough. Only time spent waiting for the caller counts, so that an

@@ -88,7 +88,7 @@ impl Space {
 
 /// Reports to operators that content could not be written or read, and returns the caller's answer.
 pub fn content_failed(what: &str, error: &ContentError) -> Rejection {
-    report::storage_failed(&format!("{what}: {}", os_error::told(error)));
+    report::storage_failed(&format!("{what}: {}", os_error::describe(error)));
     match OsError::of(error) {
         Some(known) if known.is_no_room() => disk_low(Level::Low),
         Some(_) => read_only(CANNOT_WRITE),

@@ -47,7 +47,7 @@ struct State {
     charged_ns: u64,
     halved_at_ms: u64,
     waiting: HashMap<u64, VecDeque<oneshot::Sender<()>>, RandomState>,
-    is_letting_on: bool,
+    is_resuming: bool,
 }
 
 /// A request's part of its thread's time.
@@ -73,19 +73,19 @@ impl Turns {
 
     /// Resumes waiting requests, one after the other; after each round's time all tasks that are ready and all sockets
     /// have their turn.
-    async fn let_on(self: Rc<Self>) {
+    async fn resume_waiting(self: Rc<Self>) {
         loop {
             tokio::task::yield_now().await;
             let round_over = self.state.borrow().charged_ns + ROUND_NS;
             loop {
                 {
                     let mut state = self.state.borrow_mut();
-                    if !state.let_one_on() {
-                        state.is_letting_on = false;
+                    if !state.resume_one() {
+                        state.is_resuming = false;
                         return;
                     }
                 }
-                behind_what_is_ready().await;
+                yield_to_ready_tasks().await;
                 if self.state.borrow().charged_ns >= round_over {
                     break;
                 }
@@ -123,7 +123,7 @@ impl State {
         self.charged_ns += ns;
     }
 
-    fn let_one_on(&mut self) -> bool {
+    fn resume_one(&mut self) -> bool {
         loop {
             let used = |owner: &u64| self.used_ns.get(owner).copied().unwrap_or_default();
             let Some(owner) = self.waiting.keys().copied().min_by_key(used) else {
@@ -187,8 +187,8 @@ impl Turn {
             }
             let (sender, receiver) = oneshot::channel();
             state.waiting.entry(owner).or_default().push_back(sender);
-            if !std::mem::replace(&mut state.is_letting_on, true) {
-                actix_web::rt::spawn(self.turns.clone().let_on());
+            if !std::mem::replace(&mut state.is_resuming, true) {
+                actix_web::rt::spawn(self.turns.clone().resume_waiting());
             }
             receiver
         };
@@ -231,7 +231,7 @@ impl Turns {
 }
 
 /// Goes to the end of the thread's queue, without polling the sockets: tasks that were woken before run now.
-async fn behind_what_is_ready() {
+async fn yield_to_ready_tasks() {
     let mut went = false;
     poll_fn(|context| {
         if std::mem::replace(&mut went, true) {
@@ -269,7 +269,7 @@ mod tests {
         // One has disconnected.
         receivers.remove(1);
         let mut order = Vec::new();
-        while state.let_one_on() {
+        while state.resume_one() {
             let gone =
                 |(_, receiver): &mut (u64, oneshot::Receiver<()>)| receiver.try_recv().is_ok();
             let at = receivers.iter_mut().position(gone).unwrap();

@@ -171,12 +171,12 @@ impl OffboardingView {
 }
 
 /// The answer that shows an org's leaving.
-pub(super) fn show(org: &OrgCode, passage: &OrgTransfer) -> Result<Reply, Refusal> {
-    let offboarding = passage.offboarding.as_ref();
+pub(super) fn show(org: &OrgCode, org_transfer: &OrgTransfer) -> Result<Reply, Refusal> {
+    let offboarding = org_transfer.offboarding.as_ref();
     Reply::of(&OffboardingView::new(
         org.as_str(),
         offboarding,
-        &passage.exports,
+        &org_transfer.exports,
     ))
 }
 
@@ -203,7 +203,7 @@ pub async fn request(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refus
     let key = request.idempotency_key.as_deref();
     let keyed = idempotency::enter(app, call, key, Some(&org)).await?;
     if let Some(made) = keyed.made() {
-        return Ok(show(&org, &app.first_answers.passage(made)?)?.again());
+        return Ok(show(&org, &app.first_answers.org_transfer(made)?)?.again());
     }
     let caller = keyed.sign(caller);
     let reason = reason(request.reason.as_deref())?;
@@ -235,7 +235,7 @@ pub async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
             admit(app, call, query.orgcode.as_deref())?
         }
     };
-    show(&org, &app.offboardings.passage(&org)?)
+    show(&org, &app.offboardings.org_transfer(&org)?)
 }
 
 pub(crate) const STATUS_BY_POST: Route = Route::post(

@@ -152,7 +152,7 @@ pub(super) fn trust(request: &HttpRequest) {
 /// Lets every connection that has something to do go first. actix-http answers all that it has read of one connection, up
 /// to 128 KiB of requests, before another continues, as long as no request waits for anything; and it asks one
 /// that waits twice before it does, so that `yield_now` alone is over too early. A task of its own is not.
-pub(super) async fn let_others() {
+pub(super) async fn yield_to_other_connections() {
     // It has nothing to fail at.
     let _: Result<(), _> = actix_web::rt::spawn(tokio::task::yield_now()).await;
 }

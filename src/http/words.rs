@@ -63,7 +63,7 @@ pub(super) fn named(error: &str) -> Option<&str> {
 }
 
 /// A name as an answer repeats it: whole, or, when it is longer than any of ours, its beginning and that it continues.
-pub(super) fn told(name: &str) -> String {
+pub(super) fn shortened(name: &str) -> String {
     match name.char_indices().nth(NAME_CHARS_MAX) {
         None => name.to_owned(),
         Some((end, _)) => format!("{}...", &name[..end]),
@@ -73,7 +73,7 @@ pub(super) fn told(name: &str) -> String {
 /// What is wrong with a field, from what serde says. The value is not repeated: it may be a secret in the wrong place.
 pub(super) fn misfit(field: &str, error: &str, of: &str) -> String {
     let error = error.split(" at line ").next().unwrap_or_default();
-    let field = told(field);
+    let field = shortened(field);
     if error.starts_with("unknown field") {
         return unknown(&field, error, of);
     }

@@ -15,7 +15,7 @@ use super::chain::End;
 use super::index::Index;
 use super::shared::Shared;
 use super::{Entry, Health, Outcome};
-use crate::os_error::told;
+use crate::os_error::describe;
 
 /// Groups that are durable and wait to be applied; past it the writer thread waits.
 const GROUPS_WAITING_MAX: usize = 2;
@@ -117,7 +117,7 @@ fn apply<I: Index>(group: Durable, shared: &Shared, index: &I) {
             if !ended.is_empty()
                 && let Err(error) = index.release_payloads(&ended)
             {
-                shared.read_only(&told(&error));
+                shared.read_only(&describe(&error));
             }
         }
         Err(reason) => {

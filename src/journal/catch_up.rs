@@ -45,12 +45,12 @@ pub(crate) struct CatchUp<'a> {
 
 impl CatchUp<'_> {
     /// Renames a database whose pages cannot be trusted, so that it is rebuilt.
-    pub(crate) fn distrust(
+    pub(crate) fn set_aside_for(
         &self,
         doubt: Doubt,
         notices: &mut Vec<String>,
     ) -> Result<(), JournalError> {
-        self.aside(doubt.as_str(), notices)
+        self.rename_database(doubt.as_str(), notices)
     }
 
     /// Opens the database and brings it up to the log's end.
@@ -61,7 +61,7 @@ impl CatchUp<'_> {
     pub(crate) fn open(&mut self, notices: &mut Vec<String>) -> Result<Database, JournalError> {
         let opened = self.open_or_make(notices);
         if opened.is_err() && self.misled {
-            self.aside("entries are erased that no event accounts for", notices)?;
+            self.rename_database("entries are erased that no event accounts for", notices)?;
         }
         opened
     }
@@ -69,8 +69,8 @@ impl CatchUp<'_> {
     fn open_or_make(&mut self, notices: &mut Vec<String>) -> Result<Database, JournalError> {
         match self.open_as_it_is() {
             Ok(Ok(database)) => return Ok(database),
-            Ok(Err(why)) => self.aside(&why, notices)?,
-            Err(JournalError::Database(why)) => self.aside(&why, notices)?,
+            Ok(Err(why)) => self.rename_database(&why, notices)?,
+            Err(JournalError::Database(why)) => self.rename_database(&why, notices)?,
             Err(error) => return Err(error),
         }
         let database = Database::open(self.dir, self.cache_bytes)?;
@@ -116,7 +116,7 @@ impl CatchUp<'_> {
         Ok(Ok(database))
     }
 
-    fn aside(&self, why: &str, notices: &mut Vec<String>) -> Result<(), JournalError> {
+    fn rename_database(&self, why: &str, notices: &mut Vec<String>) -> Result<(), JournalError> {
         if let Some(aside) = rename_broken(self.dir, self.now)? {
             let name = aside.file_name().unwrap_or_default().display();
             notices.push(format!(

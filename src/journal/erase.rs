@@ -167,7 +167,7 @@ impl Packing<'_> {
             self.disk.remove(&plain).map_err(io)?;
             self.disk.sync_dir(self.dir).map_err(io)?;
         }
-        self.segments.forget(first);
+        self.segments.close(first);
         Ok(true)
     }
 

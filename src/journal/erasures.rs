@@ -14,7 +14,7 @@ use super::scan::Found;
 use super::{Entry, JournalError, Position};
 use crate::domain::Event;
 use crate::domain::erasure::{
-    Coverage, ErasedSpan, ORDERING_STREAMS, SPAN_POSITIONS_MAX, Said, digest, said,
+    Coverage, ErasedSpan, ErasureNote, ORDERING_STREAMS, SPAN_POSITIONS_MAX, digest, note_of,
 };
 use crate::domain::vacuum::Erased;
 
@@ -101,7 +101,7 @@ impl Erasures {
         {
             body.events
                 .iter()
-                .for_each(|event| self.hear(position, event));
+                .for_each(|event| self.take_event(position, event));
         }
     }
 
@@ -116,7 +116,9 @@ impl Erasures {
         let body = found.line.body.as_ref();
         if body.is_some_and(|body| ORDERING_STREAMS.contains(&body.stream.as_str())) {
             let events = found.line.events(place)?;
-            events.iter().for_each(|event| self.hear(position, event));
+            events
+                .iter()
+                .for_each(|event| self.take_event(position, event));
         }
         Ok(())
     }
@@ -128,17 +130,17 @@ impl Erasures {
         }
     }
 
-    fn hear(&mut self, position: Position, event: &Event) {
-        match said(event) {
+    fn take_event(&mut self, position: Position, event: &Event) {
+        match note_of(event) {
             None => {}
-            Some(Said::Asked {
+            Some(ErasureNote::Asked {
                 run,
                 covers,
                 erases,
             }) => {
                 self.runs.insert(run.to_owned(), Run { covers, erases });
             }
-            Some(Said::Ordered { run, plan, covers }) => {
+            Some(ErasureNote::Ordered { run, plan, covers }) => {
                 let order = Order {
                     run: run.to_owned(),
                     plan: plan.map(<[ErasedSpan]>::to_vec),
@@ -147,7 +149,7 @@ impl Erasures {
                 };
                 self.orders.insert(position, order);
             }
-            Some(Said::Done { run, erased }) => {
+            Some(ErasureNote::Done { run, erased }) => {
                 let mut orders = self.orders.values_mut();
                 if let Some(order) = orders.find(|order| order.run == run) {
                     order.done = Some(erased.cloned());
@@ -222,7 +224,7 @@ impl Erasures {
                 plan.judge(found, done.as_ref(), findings);
             }
             (None, Some(Some(told))) if self.from == 1 => {
-                hold_to_numbers(by, told, found, findings);
+                compare_with_numbers(by, told, found, findings);
             }
             // Of a part of the journal its numbers say nothing.
             (None, Some(Some(_))) => {}
@@ -243,7 +245,7 @@ impl Erasures {
 }
 
 /// Compares what is erased with the numbers that a vacuum of an older program recorded at its end.
-fn hold_to_numbers(by: Position, told: &Erased, found: &Positions, findings: &mut Findings) {
+fn compare_with_numbers(by: Position, told: &Erased, found: &Positions, findings: &mut Findings) {
     if found.len() == told.entries && found.digest() == told.positions_sha256 {
         return;
     }
@@ -290,7 +292,7 @@ impl Plan<'_> {
                 continue;
             }
             while let Some(span) = spans.next_if(|span| span.until < position) {
-                self.hold_span(span, &within, done.is_some(), findings);
+                self.check_span(span, &within, done.is_some(), findings);
                 within.clear();
             }
             match spans.peek() {
@@ -299,7 +301,7 @@ impl Plan<'_> {
             }
         }
         for span in spans {
-            self.hold_span(span, &within, done.is_some(), findings);
+            self.check_span(span, &within, done.is_some(), findings);
             within.clear();
         }
         if outside.len() > 0 {
@@ -319,7 +321,7 @@ impl Plan<'_> {
         }
     }
 
-    fn hold_span(
+    fn check_span(
         &self,
         span: &ErasedSpan,
         within: &[Position],

@@ -20,9 +20,9 @@ mod fair_queue;
 #[cfg(test)]
 mod fuzz;
 mod index;
+pub mod inspect;
 mod lock;
 mod log;
-pub mod look;
 pub mod memory;
 mod meters;
 mod offsets;

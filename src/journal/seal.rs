@@ -15,7 +15,7 @@ use super::segment::{Segments, failed, plain_name};
 use super::{EraseOrder, JournalError, Position};
 use crate::background;
 use crate::disk::Disk;
-use crate::os_error::told;
+use crate::os_error::describe;
 
 /// The sealing thread. Dropping it stops after the current member; what is left is sealed after the next open.
 pub(crate) struct Sealer {
@@ -137,7 +137,11 @@ impl Work {
             Ok(true)
         };
         if let Err(error) = &sealed {
-            let text = format!("{} stays uncompressed: {}", plain_name(first), told(error));
+            let text = format!(
+                "{} stays uncompressed: {}",
+                plain_name(first),
+                describe(error)
+            );
             *trouble.lock() = Some(text);
         }
         sealed.is_ok()

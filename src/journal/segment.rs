@@ -342,7 +342,7 @@ impl Segments {
     }
 
     /// Closes a cached segment, so that it is opened again after its file was replaced.
-    pub(crate) fn forget(&self, first: Position) {
+    pub(crate) fn close(&self, first: Position) {
         self.open().remove(&first);
     }
 

@@ -123,7 +123,7 @@ impl SledJournal {
         if left == LastShutdown::PowerCut {
             // Before the marker says that this run of the machine began with a database to trust.
             let doubt = state.as_ref().and_then(State::doubt);
-            catch_up.distrust(doubt.unwrap_or(Doubt::MachineWentDown), &mut notices)?;
+            catch_up.set_aside_for(doubt.unwrap_or(Doubt::MachineWentDown), &mut notices)?;
         }
         if reason.is_none() {
             state::write(&*disk, dir, &State::open(dir))?;
@@ -471,7 +471,7 @@ impl Journal for SledJournal {
             drop(jobs);
             let positions = answered.recv().map_err(|_| self.closed())??;
             // What was read until now stays readable through an open file.
-            self.segments.forget(listed.first);
+            self.segments.close(listed.first);
             erased.extend(positions);
         }
         progress(total, total);

@@ -1,9 +1,9 @@
 //! Walking a whole journal and saying where it breaks.
 
-mod behind;
 mod copied;
 mod database;
 mod report;
+mod resume;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
@@ -20,10 +20,10 @@ use super::state;
 use super::{Head, JournalError, Position, Version, exported, replay};
 use crate::domain::StreamId;
 use crate::os_error;
-use behind::Behind;
 use copied::DatabaseCopy;
 use database::{compare, compare_ends};
 pub use report::{Check, PROBLEMS_MAX, Problem, Report};
+use resume::Following;
 
 /// What a problem names that is not of one file.
 const LOG: &str = "the log";
@@ -83,7 +83,7 @@ fn walk_directory(dir: &Path, check: &mut Check<'_>) -> Result<(Report, bool), J
         match opened.and_then(|copy| Database::open(copy.dir(), CACHE_BYTES)) {
             Ok(database) => walk.database = Some(database),
             Err(error @ JournalError::Io { .. }) => {
-                walk.report.not_compared = Some(os_error::told(&error));
+                walk.report.not_compared = Some(os_error::describe(&error));
             }
             Err(error) => walk.problem(super::database::DIRECTORY, 0, error.to_string()),
         }
@@ -364,11 +364,11 @@ impl<'a> Walk<'a> {
                     let ends = |segment: &Segment, offset| {
                         is_export && exported::end(segment, offset).is_some()
                     };
-                    let behind = Behind {
+                    let following = Following {
                         next: next.and_then(|(dir, first)| begins(dir, first)),
                         ends: &ends,
                     };
-                    match behind::find(scanner, after.saturating_sub(1), past, &behind) {
+                    match resume::find(scanner, after.saturating_sub(1), past, &following) {
                         Err(fault) => return self.fault(name, fault),
                         Ok(None) => {
                             self.lose_chain(self.chain.next);

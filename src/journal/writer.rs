@@ -23,7 +23,7 @@ use super::shared::Shared;
 use super::{Append, Entry, Health, JournalError, Outcome, Position};
 use crate::clock::{Clock, Stopwatch, random_bytes};
 use crate::domain::StreamId;
-use crate::os_error::told;
+use crate::os_error::describe;
 
 /// Most appends in a group.
 pub(crate) const GROUP_APPENDS_MAX: usize = 1024;
@@ -283,7 +283,7 @@ impl<I: Index> Writer<I> {
         }
         match self.log.begin_segment(self.end.position + 1) {
             Ok(first) => drop(rolled.send(first)),
-            Err(error) => self.shared.read_only(&told(&error)),
+            Err(error) => self.shared.read_only(&describe(&error)),
         }
     }
 
@@ -328,7 +328,7 @@ impl<I: Index> Writer<I> {
         for append in appends {
             let outcome = self
                 .take(append, now, &mut group)
-                .map_err(|error| told(&error))?;
+                .map_err(|error| describe(&error))?;
             group.outcomes.push(outcome);
         }
         if group.encoded.is_empty() {
@@ -339,7 +339,7 @@ impl<I: Index> Writer<I> {
         let (segment, base) = self
             .log
             .append(first, &self.buffer, mark.len())
-            .map_err(|error| told(&error))?;
+            .map_err(|error| describe(&error))?;
         self.sync_ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.shared
             .meters()
@@ -347,7 +347,7 @@ impl<I: Index> Writer<I> {
         // Where the buffer's first byte would be; at the head of a segment, where the mark is left out, before it.
         let base = base.wrapping_sub(mark.len() as u64);
         let (rows, entries) = rows(&mut group, segment, base);
-        self.index.insert(&rows).map_err(|error| told(&error))?;
+        self.index.insert(&rows).map_err(|error| describe(&error))?;
         Ok((entries, group.outcomes))
     }
 

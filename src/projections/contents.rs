@@ -249,7 +249,7 @@ pub(super) fn bytes_of(key: &[u8], value: &[u8]) -> Option<u64> {
 
 /// Bytes of content other than the current one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Beside {
+pub(super) struct OtherBytes {
     /// Bytes of content that ended and is kept.
     pub ended: u64,
     /// Promised by uploads that are waited for.
@@ -257,21 +257,21 @@ pub(super) struct Beside {
 }
 
 /// The bytes of an org's content other than the current one, by their rows.
-pub(super) fn bytes_of_org(store: &Store, org: &str) -> Result<Beside, StoreError> {
-    let mut beside = Beside::default();
+pub(super) fn bytes_of_org(store: &Store, org: &str) -> Result<OtherBytes, StoreError> {
+    let mut others = OtherBytes::default();
     let ended = [&[PREFIX, ENDED], org.as_bytes(), &[0]].concat();
     for row in store.scan(ended.clone(), &ended) {
         let (key, value) = row?;
-        beside.ended += bytes_of(&key, &value).unwrap_or_default();
+        others.ended += bytes_of(&key, &value).unwrap_or_default();
     }
     let promised = vec![PREFIX, PENDING];
     for row in store.scan(promised.clone(), &promised) {
         let (key, value) = row?;
         if waiting(&key).is_some_and(|waiting| waiting.key.org.as_str() == org) {
-            beside.promised += bytes_of(&key, &value).unwrap_or_default();
+            others.promised += bytes_of(&key, &value).unwrap_or_default();
         }
     }
-    Ok(beside)
+    Ok(others)
 }
 
 /// The rows that a change of a record moves.

@@ -105,7 +105,7 @@ fn split_place(place: &[u8]) -> Option<(Timestamp, &str, &str)> {
 }
 
 /// The smallest key after another.
-fn behind(key: &[u8]) -> Vec<u8> {
+fn first_key_after(key: &[u8]) -> Vec<u8> {
     [key, &[0]].concat()
 }
 
@@ -164,7 +164,7 @@ pub fn walk(
         if !held {
             walk.due.push(stream);
         }
-        walk.seen = Some(behind(&key));
+        walk.seen = Some(first_key_after(&key));
     }
     Ok(walk)
 }

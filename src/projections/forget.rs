@@ -19,7 +19,7 @@ const ROWS_BETWEEN_RESTS: u64 = 1_024;
 ///
 /// The caller has the scope closed to changes, so that the answers stay the same from the first step to the last, also
 /// after a restart in between: what is held is never erased, and the holds themselves are held.
-pub struct Reach {
+pub struct EffectiveScope {
     store: Store,
     scope: Scope,
     /// Holds of the last org: rows and entries of one org follow each other.
@@ -27,7 +27,7 @@ pub struct Reach {
     failed: Mutex<Option<StoreError>>,
 }
 
-impl Reach {
+impl EffectiveScope {
     /// The reach of a vacuum with this scope.
     pub fn new(store: &Store, scope: &Scope) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl Reach {
         &self.scope
     }
 
-    /// Whether a stream is erased. When that cannot be known it is not, and [`Reach::check`] says so.
+    /// Whether a stream is erased. When that cannot be known it is not, and [`EffectiveScope::check`] says so.
     pub fn covers_stream(&self, stream: &str) -> bool {
         if !self.scope.covers_stream(stream) || self.scope == Scope::All {
             return self.scope.covers_stream(stream);
@@ -57,7 +57,7 @@ impl Reach {
         }
     }
 
-    /// Fails when [`Reach::covers_stream`] could not know something since it was asked last.
+    /// Fails when [`EffectiveScope::covers_stream`] could not know something since it was asked last.
     ///
     /// # Errors
     /// [`StoreError`] when a read fails.
@@ -145,7 +145,7 @@ pub struct Count {
 ///
 /// # Errors
 /// [`StoreError`] when a read fails.
-pub fn count(reach: &Reach) -> Result<Count, StoreError> {
+pub fn count(reach: &EffectiveScope) -> Result<Count, StoreError> {
     let (mut count, mut seen, mut pace) = (Count::default(), 0, Pace::start());
     let (records, identities) = (records::Records, identity::Identities);
     let projections: [&dyn Projection; 2] = [&records, &identities];
@@ -202,7 +202,10 @@ impl Covered {
 ///
 /// # Errors
 /// [`StoreError`] when a read or write fails; nothing but rows to be erased is gone then.
-pub fn forget(reach: &Reach, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
+pub fn remove_covered(
+    reach: &EffectiveScope,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), StoreError> {
     let projections = all();
     let gone = |key: &[u8], value: &[u8]| {
         if let Some(org) = usage::org_of(key) {

@@ -6,7 +6,7 @@ use super::runner::Progress;
 use super::store::Directories;
 use super::{Runner, Store, StoreError, all};
 use crate::journal::Journal;
-use crate::os_error::{OsError, told};
+use crate::os_error::{OsError, describe};
 use crate::storage::Row;
 
 /// What a rebuild found.
@@ -73,7 +73,7 @@ pub fn open(
         // What the machine refuses says nothing of what is stored, and would be refused again.
         Err(error) if OsError::of(&error).is_some_and(OsError::is_outside) => Err(error),
         Err(error) => {
-            notices.push(format!("{}; rebuilding the projections", told(&error)));
+            notices.push(format!("{}; rebuilding the projections", describe(&error)));
             rebuild(directory, cache_bytes, journal, progress)?;
             Ok(Runner::new(Store::open(
                 &directories.current(),

@@ -343,7 +343,7 @@ pub fn key_row_version(store: &Store, key_hash: &str) -> RowVersion {
 
 /// A user's membership of an org and the org's status, with the versions of both rows.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
+pub struct Membership {
     /// How the user belongs to it; `None` when not at all.
     pub member: Option<MemberRole>,
     /// The org's status; `None` when there is no such org.
@@ -351,7 +351,7 @@ pub struct Standing {
     versions: [RowVersion; 2],
 }
 
-impl Standing {
+impl Membership {
     /// Reads both rows whatever the first says, so that timing does not show a non-member which was missing.
     ///
     /// # Errors

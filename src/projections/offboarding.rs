@@ -29,16 +29,16 @@ impl Projection for Offboardings {
     }
 
     fn apply(&self, change: &Change<'_>, writes: &mut Vec<Write>) {
-        let StateChange::Transfer(passage) = &change.state else {
+        let StateChange::Transfer(org_transfer) = &change.state else {
             return;
         };
         let Some(org) = org_of(change.body.stream.as_str()) else {
             return;
         };
-        let work = passage.has_work().then(Vec::new);
+        let work = org_transfer.has_work().then(Vec::new);
         writes.push(([WORK, org.as_bytes()].concat(), work));
         // Plain structs, enums and lists of known length: always encodable.
-        let row = postcard::to_stdvec(passage).unwrap_or_default();
+        let row = postcard::to_stdvec(org_transfer).unwrap_or_default();
         writes.push(([PASSAGE, org.as_bytes()].concat(), Some(row)));
     }
 
@@ -75,7 +75,7 @@ pub(crate) fn after(
 ///
 /// # Errors
 /// [`StoreError`] when a row cannot be read or decoded.
-pub fn passage(store: &Store, org: &OrgCode) -> Result<OrgTransfer, StoreError> {
+pub fn org_transfer(store: &Store, org: &OrgCode) -> Result<OrgTransfer, StoreError> {
     find(store, org.as_str())
 }
 
@@ -117,8 +117,8 @@ pub fn list(
             let next = Some(key.to_vec());
             return Ok(OpsPage { items, next });
         }
-        let passage: OrgTransfer = postcard::from_bytes(&value)?;
-        let shown = passage.offboarding;
+        let org_transfer: OrgTransfer = postcard::from_bytes(&value)?;
+        let shown = org_transfer.offboarding;
         match shown.filter(|shown| status.is_none_or(|status| shown.status == status)) {
             Some(shown) => {
                 let org = key.get(PASSAGE.len()..).unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::domain::repair::{Repair, RepairAction};
 use crate::domain::{Event, StreamId};
 use crate::journal::erasures::Erasures;
 use crate::journal::{Body, Entry, Journal, Position, Sink};
-use crate::os_error::told;
+use crate::os_error::describe;
 
 /// Entries read from the journal at a time during replay.
 const REPLAY_ENTRIES: usize = 1_000;
@@ -289,7 +289,7 @@ impl Runner {
         {
             let attached = self.journal.as_ref().and_then(Weak::upgrade);
             if let Some(journal) = journal.or(attached.as_deref()) {
-                self.mend(journal, (org, container), (entry, body))?;
+                self.repair(journal, (org, container), (entry, body))?;
             }
         }
         Ok(())
@@ -302,7 +302,7 @@ impl Runner {
     }
 
     /// Makes the rows of the records that a repair names again.
-    fn mend(
+    fn repair(
         &self,
         journal: &dyn Journal,
         (org, container): (&str, &str),
@@ -369,7 +369,8 @@ impl Runner {
 impl Sink for Runner {
     fn apply(&mut self, group: &[Entry]) -> Result<(), String> {
         self.ended.clear();
-        self.apply_group(group, None).map_err(|error| told(&error))
+        self.apply_group(group, None)
+            .map_err(|error| describe(&error))
     }
 
     fn take_ended(&mut self) -> Vec<Position> {

@@ -16,7 +16,7 @@ use super::queue::{
 use super::sample::Sampler;
 use crate::clock::{self, Clock};
 use crate::domain::Timestamp;
-use crate::os_error::told;
+use crate::os_error::describe;
 
 /// Bytes of lines that are written together, about.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -186,7 +186,7 @@ impl Writer {
             Ok(()) => self.missing_in_files = 0,
             Err(error) => {
                 if self.missing_in_files == 0 {
-                    let error = Text::of(&told(&error));
+                    let error = Text::of(&describe(&error));
                     let event = Event::LogFilesFailed { error };
                     self.lines.add(self.clock.now(), &event, &mut chunk.bytes);
                 }

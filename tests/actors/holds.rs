@@ -155,7 +155,7 @@ fn what_is_held_keeps_the_sweep_from_nothing_and_is_looked_at_again_when_release
         world
             .registry
             .deps()
-            .due_again
+            .due_resets
             .fetch_add(1, std::sync::atomic::Ordering::Release);
         for _ in 0..STEPS_MAX {
             wake().await;

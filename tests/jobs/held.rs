@@ -44,7 +44,7 @@ impl Job for Held {
         self.job.every_ms()
     }
 
-    fn step(&self, from: Option<&Place>, heed: &StepContext) -> Step {
+    fn step(&self, from: Option<&Place>, context: &StepContext) -> Step {
         let take = |left: usize| left.checked_sub(1);
         let taken = self
             .left
@@ -54,7 +54,7 @@ impl Job for Held {
             return Step::More { at, counts };
         }
         self.froms.lock().push(from.cloned());
-        self.job.step(from, heed)
+        self.job.step(from, context)
     }
 
     fn woken(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -241,8 +241,8 @@ fn a_run_leaves_an_event_when_it_is_worth_one_or_was_ordered() {
 #[test]
 fn who_ends_the_house_waits_for_a_step_that_heeds_it_and_not_for_ever_for_another() {
     within(|world| async move {
-        let job = Scripted::new(None, |_, heed| {
-            while !heed.stop_asked() {
+        let job = Scripted::new(None, |_, context| {
+            while !context.stop_asked() {
                 std::thread::yield_now();
             }
             more(Place::Kept(9))

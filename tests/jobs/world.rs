@@ -67,9 +67,9 @@ impl Job for Scripted {
         self.every_ms
     }
 
-    fn step(&self, from: Option<&Place>, heed: &StepContext) -> Step {
+    fn step(&self, from: Option<&Place>, context: &StepContext) -> Step {
         self.froms.lock().push(from.cloned());
-        (self.does)(from, heed)
+        (self.does)(from, context)
     }
 
     fn woken(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {

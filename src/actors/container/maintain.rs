@@ -34,10 +34,10 @@ pub enum MaintenanceOutcome {
     Moved,
 }
 
-type Tending = ResponseActFuture<ContainerActor, Result<MaintenanceOutcome, Refused>>;
+type MaintenanceFuture = ResponseActFuture<ContainerActor, Result<MaintenanceOutcome, Refused>>;
 
 impl Handler<MaintainContainer> for ContainerActor {
-    type Result = Tending;
+    type Result = MaintenanceFuture;
 
     fn handle(&mut self, order: MaintainContainer, _: &mut Context<Self>) -> Self::Result {
         self.last_used = Stopwatch::start();
@@ -47,7 +47,7 @@ impl Handler<MaintainContainer> for ContainerActor {
 
 impl ContainerActor {
     /// Decides and hands to the journal in one step: commands that arrive later are decided, and written, after it.
-    fn maintain(&mut self, order: MaintainContainer, attempts: u8) -> Tending {
+    fn maintain(&mut self, order: MaintainContainer, attempts: u8) -> MaintenanceFuture {
         let (append, events) = match self.decide_on(&order) {
             Ok((append, events)) if !events.is_empty() => (append, events),
             Ok((_, events)) => return Box::pin(ready(Ok(MaintenanceOutcome::Done(events)))),
@@ -63,7 +63,7 @@ impl ContainerActor {
             }
             match outcome {
                 Outcome::Appended { .. } => {
-                    Box::pin(ready(Ok(MaintenanceOutcome::Done(events)))) as Tending
+                    Box::pin(ready(Ok(MaintenanceOutcome::Done(events)))) as MaintenanceFuture
                 }
                 Outcome::Moved { stream, .. } if stream != own => {
                     Box::pin(ready(Ok(MaintenanceOutcome::Moved)))

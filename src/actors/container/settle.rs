@@ -84,9 +84,9 @@ impl ContainerActor {
                 let record = state.record.as_ref();
                 let now = self.deps.clock.now();
                 if record.is_some_and(|record| record.is_due(now)) {
-                    self.deps.tell_due_again();
+                    self.deps.reset_due();
                 } else if record.is_some_and(|record| record.doom_at.is_some()) {
-                    self.deps.due_set.notify_one();
+                    self.deps.due_changed.notify_one();
                 }
                 let fresh = job.fresh.then_some(record_id.clone());
                 state

@@ -22,7 +22,7 @@ use crate::domain::record::{
 };
 use crate::domain::{Event, Md5, Sha256Digest, StreamId, Timestamp};
 use crate::export::check::{ExportError, parse_manifest};
-use crate::export::line::{EventLine, leaves_with, objects_of, told_of};
+use crate::export::line::{EventLine, completed_objects, leaves_with, objects_of};
 use crate::export::{
     CONTENT, CONTENT_DIRECTORY, EVENTS, FILES, FORMAT_VERSION, FileEntry, MANIFEST, Manifest,
     RECORDS, content_name,
@@ -180,7 +180,7 @@ impl Making<'_> {
                 break;
             }
             let journal = &*self.exports.journal;
-            if let Some(problem) = judge.hold(journal, &entries)?.into_iter().next() {
+            if let Some(problem) = judge.check(journal, &entries)?.into_iter().next() {
                 // What is missing may have been the org's.
                 return Err(JournalError::from(problem).into());
             }
@@ -300,7 +300,7 @@ impl Making<'_> {
         let (mut list, mut pace) = (self.open(CONTENT, progress.length)?, Pace::start());
         let mut told = HashMap::new();
         for events in self.history()? {
-            told.extend(told_of(&events?));
+            told.extend(completed_objects(&events?));
         }
         let skip = usize::try_from(progress.next).unwrap_or(usize::MAX);
         for events in self.history()?.skip(skip) {

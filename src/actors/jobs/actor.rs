@@ -49,7 +49,7 @@ pub(super) struct JobActor {
     permits: Arc<Semaphore>,
     longest_sleep_ms: u64,
     status: Arc<Mutex<Status>>,
-    heed: Arc<StepContext>,
+    step: Arc<StepContext>,
     /// Where the next step begins.
     at: Option<Place>,
     /// The progress that is journaled, and since when.
@@ -90,7 +90,7 @@ impl JobActor {
             permits,
             longest_sleep_ms: longest_sleep_ms.max(1),
             status: Arc::new(Mutex::new(status)),
-            heed: Arc::default(),
+            step: Arc::default(),
             at: kept.position.map(Place::Kept),
             kept: kept.position,
             kept_at: now,
@@ -112,12 +112,12 @@ impl JobActor {
         self.status.clone()
     }
 
-    pub(super) fn heed(&self) -> Arc<StepContext> {
-        self.heed.clone()
+    pub(super) fn step_context(&self) -> Arc<StepContext> {
+        self.step.clone()
     }
 
     /// Does what follows from the state and the clock. A second call in the same state does nothing.
-    fn look(&mut self, context: &mut Context<Self>) {
+    fn evaluate(&mut self, context: &mut Context<Self>) {
         if self.working || self.resting || self.closed {
             return;
         }
@@ -130,7 +130,7 @@ impl JobActor {
             } else if status.is_due(now) {
                 if status.run.is_none() {
                     self.kept_at = now;
-                    self.heed.tell(0, 0);
+                    self.step.report_progress(0, 0);
                 }
                 status.begin(now);
                 None
@@ -161,20 +161,20 @@ impl JobActor {
         }
         self.alarm = Some(context.run_later(sleep, |actor, context| {
             actor.resting = false;
-            actor.look(context);
+            actor.evaluate(context);
         }));
     }
 
     /// Has a step done on a thread that may block. A panic there is a failure like any other.
     fn work(&mut self, context: &mut Context<Self>) {
         (self.working, self.woken) = (true, false);
-        let (job, heed, from) = (self.job.clone(), self.heed.clone(), self.at.clone());
+        let (job, state, from) = (self.job.clone(), self.step.clone(), self.at.clone());
         let permits = self.permits.clone();
         let step = async move {
             // Never closed: without one it would only not wait.
             let permit = permits.acquire().await;
             let since = Stopwatch::start();
-            let step = offload::blocking(move || job.step(from.as_ref(), &heed)).await;
+            let step = offload::blocking(move || job.step(from.as_ref(), &state)).await;
             drop(permit);
             // The text of a panic may quote anything; its place has been logged already.
             let panicked = |_| Step::Failed("a step panicked; see the log".into());
@@ -206,8 +206,8 @@ impl JobActor {
                 lock(&self.status).add(&counts);
                 self.at = at;
                 let old = now.millis() - self.kept_at.millis() >= KEEP_EVERY_MS;
-                if old || self.heed.stop_asked() {
-                    return self.keep(now);
+                if old || self.step.stop_asked() {
+                    return self.journal_progress(now);
                 }
                 None
             }
@@ -233,7 +233,10 @@ impl JobActor {
             }
             Step::Failed(error) => {
                 self.fail(error);
-                self.heed.stop_asked().then(|| self.keep(now)).flatten()
+                self.step
+                    .stop_asked()
+                    .then(|| self.journal_progress(now))
+                    .flatten()
             }
         }
     }
@@ -253,7 +256,7 @@ impl JobActor {
     }
 
     /// Journals the progress, when it can be journaled and has changed.
-    fn keep(&mut self, now: Timestamp) -> Option<JobCommand> {
+    fn journal_progress(&mut self, now: Timestamp) -> Option<JobCommand> {
         let Some(Place::Kept(position)) = self.at else {
             return None;
         };
@@ -268,11 +271,11 @@ impl JobActor {
     /// After a step: rests as long as it worked, within bounds, so that the tenants go first.
     fn settle(&mut self, took: Duration, context: &mut Context<Self>) {
         (self.working, self.resting) = (false, true);
-        self.tell_closed();
+        self.notify_closed();
         self.sleep(took.clamp(REST_MIN, REST_MAX), context);
     }
 
-    fn tell_closed(&mut self) {
+    fn notify_closed(&mut self) {
         for waiting in self.closing.drain(..) {
             // The caller has stopped waiting.
             let _: Result<(), ()> = waiting.send(());
@@ -284,7 +287,7 @@ impl JobActor {
     }
 
     /// Applies a journaled order. Returns the progress to journal when the job is paused between two steps.
-    fn obey(&mut self, order: Order) -> Option<JobCommand> {
+    fn apply_order(&mut self, order: Order) -> Option<JobCommand> {
         let now = self.deps.clock.now();
         let mut status = lock(&self.status);
         match order {
@@ -295,7 +298,7 @@ impl JobActor {
             Order::Resume => {
                 status.paused = false;
                 if !self.closed {
-                    self.heed.ask_to_stop(false);
+                    self.step.ask_to_stop(false);
                 }
                 if status.run.is_some() || self.at.is_some() {
                     status.next_run_at = Some(now);
@@ -304,9 +307,9 @@ impl JobActor {
             Order::Pause => {
                 status.paused = true;
                 drop(status);
-                self.heed.ask_to_stop(true);
+                self.step.ask_to_stop(true);
                 if !self.working {
-                    return self.keep(now);
+                    return self.journal_progress(now);
                 }
             }
         }
@@ -326,7 +329,7 @@ impl Actor for JobActor {
             }
         };
         context.spawn(woken.into_actor(self));
-        self.look(context);
+        self.evaluate(context);
     }
 }
 
@@ -366,7 +369,10 @@ impl Handler<Ask> for JobActor {
             Ok(())
         };
         let done = journaled.into_actor(self).then(move |journaled, actor, _| {
-            let note = journaled.is_ok().then(|| actor.obey(order)).flatten();
+            let note = journaled
+                .is_ok()
+                .then(|| actor.apply_order(order))
+                .flatten();
             let (deps, caller) = (actor.deps.clone(), actor.caller());
             let kept = async move {
                 if let Some(note) = note {
@@ -375,7 +381,7 @@ impl Handler<Ask> for JobActor {
                 journaled
             };
             kept.into_actor(actor).map(|answer, actor, context| {
-                actor.look(context);
+                actor.evaluate(context);
                 answer
             })
         });
@@ -406,7 +412,7 @@ impl Handler<Woken> for JobActor {
             status.next_run_at = Some(now);
         }
         drop(status);
-        self.look(context);
+        self.evaluate(context);
     }
 }
 
@@ -424,7 +430,7 @@ impl Handler<Close> for JobActor {
         if self.working {
             return;
         }
-        let note = self.keep(self.deps.clock.now());
+        let note = self.journal_progress(self.deps.clock.now());
         let (deps, caller) = (self.deps.clone(), self.caller());
         let kept = async move {
             match note {
@@ -436,7 +442,7 @@ impl Handler<Close> for JobActor {
             if let Err(error) = kept {
                 actor.fail(format!("its progress could not be journaled: {error}"));
             }
-            actor.tell_closed();
+            actor.notify_closed();
         }));
     }
 }

@@ -53,7 +53,7 @@ impl ProjectionCheck {
         }
     }
 
-    fn check(&self, from: Option<Position>, heed: &StepContext) -> Result<Step, StoreError> {
+    fn check(&self, from: Option<Position>, context: &StepContext) -> Result<Step, StoreError> {
         let last = self.last(from)?;
         let from = from.unwrap_or(1);
         let entries = self.deps.journal.read(from, STEP_ENTRIES)?;
@@ -69,7 +69,7 @@ impl ProjectionCheck {
                 differing += 1;
             }
         }
-        heed.tell(next - 1, last);
+        context.report_progress(next - 1, last);
         let all = self.differing.fetch_add(differing, Ordering::Relaxed) + differing;
         let counts = counted([
             ("records", checked),
@@ -90,7 +90,7 @@ impl ProjectionCheck {
     /// Reports erased entries that no event accounts for. Returns their number.
     fn hold_erased(&self, entries: &[Entry]) -> Result<u64, StoreError> {
         let mut judge = self.judge.lock();
-        let problems = judge.hold(&*self.deps.journal, entries)?;
+        let problems = judge.check(&*self.deps.journal, entries)?;
         for problem in &problems {
             report::notice(&format!(
                 "the journal is damaged: {}; stop the server, see all of it with g3n journal verify, and restore journal/ \
@@ -147,12 +147,12 @@ impl Job for ProjectionCheck {
         Some(EVERY_MS)
     }
 
-    fn step(&self, from: Option<&Place>, heed: &StepContext) -> Step {
+    fn step(&self, from: Option<&Place>, context: &StepContext) -> Step {
         let from = match from {
             Some(Place::Kept(position)) => Some(*position),
             Some(Place::Passing(_)) | None => None,
         };
-        self.check(from, heed)
+        self.check(from, context)
             .unwrap_or_else(|error| Step::failed(&error))
     }
 }

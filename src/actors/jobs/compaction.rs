@@ -33,12 +33,12 @@ pub struct Compaction {
 
 /// A database that can be compacted.
 #[derive(Clone, Copy, Debug)]
-enum Base {
+enum Database {
     Projections,
     Journal,
 }
 
-impl Base {
+impl Database {
     const ALL: [Self; 2] = [Self::Projections, Self::Journal];
 
     fn name(self) -> &'static str {
@@ -58,9 +58,9 @@ impl Compaction {
         }
     }
 
-    fn look(&self, heed: &StepContext) -> Result<Step, StoreError> {
-        for base in Base::ALL {
-            let sizes = self.sizes(base)?;
+    fn look(&self, context: &StepContext) -> Result<Step, StoreError> {
+        for database in Database::ALL {
+            let sizes = self.sizes(database)?;
             let has_grown = sizes.now > allowed(sizes).saturating_add(self.slack_bytes);
             if !has_grown || self.is_vacuuming() {
                 continue;
@@ -68,33 +68,38 @@ impl Compaction {
             if sizes.free < sizes.now.saturating_add(SPARE_BYTES) {
                 return Ok(Step::Failed(format!(
                     "the {} have {} bytes and could be compacted, but only {} are free, which may not be enough",
-                    base.name(),
+                    database.name(),
                     sizes.now,
                     sizes.free
                 )));
             }
-            return self.renew(base, sizes, heed);
+            return self.compact(database, sizes, context);
         }
         let later = self.deps.clock.now().plus_millis(LOOK_EVERY_MS);
         Ok(Step::Idle(Some(later)))
     }
 
-    fn sizes(&self, base: Base) -> Result<Sizes, StoreError> {
-        match base {
-            Base::Projections => self.deps.store.sizes(),
-            Base::Journal => Ok(self.deps.journal.sizes()?),
+    fn sizes(&self, database: Database) -> Result<Sizes, StoreError> {
+        match database {
+            Database::Projections => self.deps.store.sizes(),
+            Database::Journal => Ok(self.deps.journal.sizes()?),
         }
     }
 
-    fn renew(&self, base: Base, before: Sizes, heed: &StepContext) -> Result<Step, StoreError> {
+    fn compact(
+        &self,
+        database: Database,
+        before: Sizes,
+        context: &StepContext,
+    ) -> Result<Step, StoreError> {
         let mut go_on = |rows| {
-            heed.tell(rows, 0);
+            context.report_progress(rows, 0);
             // A vacuum compacts the database too, and does not wait.
-            !heed.stop_asked() && !self.is_vacuuming()
+            !context.stop_asked() && !self.is_vacuuming()
         };
-        let whole = match base {
-            Base::Projections => self.deps.store.compact(&mut go_on)?,
-            Base::Journal => {
+        let whole = match database {
+            Database::Projections => self.deps.store.compact(&mut go_on)?,
+            Database::Journal => {
                 self.release_payloads(&mut go_on)? && self.deps.journal.compact(&mut go_on)?
             }
         };
@@ -102,7 +107,7 @@ impl Compaction {
             let (at, counts) = (None, counted([]));
             return Ok(Step::More { at, counts });
         }
-        let freed = before.now.saturating_sub(self.sizes(base)?.now);
+        let freed = before.now.saturating_sub(self.sizes(database)?.now);
         Ok(Step::Done {
             counts: counted([("databases", 1), ("freed_bytes", freed)]),
             noted: true,
@@ -161,8 +166,9 @@ impl Job for Compaction {
         None
     }
 
-    fn step(&self, _: Option<&Place>, heed: &StepContext) -> Step {
-        self.look(heed).unwrap_or_else(|error| Step::failed(&error))
+    fn step(&self, _: Option<&Place>, context: &StepContext) -> Step {
+        self.look(context)
+            .unwrap_or_else(|error| Step::failed(&error))
     }
 }
 

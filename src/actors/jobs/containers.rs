@@ -23,7 +23,7 @@ const SCRUB_MS: i64 = 60 * 60 * 1_000;
 /// Between two cleanups, in milliseconds: a day.
 const CLEANUP_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Containers that are walked at a time: what is found in them is made durable together.
-const LANES: usize = 8;
+const PARALLEL_MAX: usize = 8;
 
 /// Dooms records whose first content never came, and gives other uploads up that are overdue.
 pub struct AbandonedUploads(pub Arc<Upkeep>);
@@ -95,7 +95,7 @@ impl Job for TagScrub {
 
     fn step(&self, from: Option<&Place>, _: &StepContext) -> Step {
         let caller = &Caller::job(self.name());
-        in_lanes(&self.0, from, async |container, page| {
+        in_parallel(&self.0, from, async |container, page| {
             let done = self.1.scrub(&container, &page, caller).await?;
             let counts = counted([("removed", done.removed as u64)]);
             Ok((done.next, counts))
@@ -123,7 +123,7 @@ impl Job for Cleanup {
     fn step(&self, from: Option<&Place>, _: &StepContext) -> Step {
         let caller = &Caller::job(self.name());
         let leftovers_ms = self.1.settings().retention.leftovers_ms;
-        in_lanes(&self.0, from, async |container, page| {
+        in_parallel(&self.0, from, async |container, page| {
             let cleanup = self.1.cleanup(&container, &page, leftovers_ms, caller);
             let done = cleanup.await?;
             let counts = counted([
@@ -140,7 +140,7 @@ impl Job for Cleanup {
 
 /// The progress of a walk through all containers.
 #[derive(Default, Serialize, Deserialize)]
-struct Lanes {
+struct Walk {
     /// The containers in progress, each with the place of its next page.
     open: Vec<(Container, Option<Vec<u8>>)>,
     /// The last one that was begun.
@@ -150,42 +150,42 @@ struct Lanes {
 /// Works on a page of each of some containers; the next step continues there, with further ones replacing those that are done.
 /// One that takes no changes at the moment, because it is vacuumed, is left to the next run. One that fails is tried again
 /// with the next step, and the step fails when only failed ones are left: the others need not wait for it.
-fn in_lanes(
+fn in_parallel(
     deps: &ActorDeps,
     from: Option<&Place>,
     work: impl AsyncFn(Container, Page) -> Result<(Option<Vec<u8>>, Counts), Refused>,
 ) -> Step {
-    let lanes = from.and_then(passing);
-    let lanes = lanes.and_then(|lanes| postcard::from_bytes(&lanes).ok());
-    match walk(deps, lanes.unwrap_or_default(), work) {
-        Ok((lanes, counts)) => {
+    let walk = from.and_then(passing);
+    let walk = walk.and_then(|walk| postcard::from_bytes(&walk).ok());
+    match step(deps, walk.unwrap_or_default(), work) {
+        Ok((walk, counts)) => {
             // Names and bytes only: always encodable.
-            let next = lanes.map(|lanes| postcard::to_stdvec(&lanes).unwrap_or_default());
+            let next = walk.map(|walk| postcard::to_stdvec(&walk).unwrap_or_default());
             after(next, counts)
         }
         Err(error) => Step::failed(&error),
     }
 }
 
-fn walk(
+fn step(
     deps: &ActorDeps,
-    mut lanes: Lanes,
+    mut walk: Walk,
     work: impl AsyncFn(Container, Page) -> Result<(Option<Vec<u8>>, Counts), Refused>,
-) -> Result<(Option<Lanes>, Counts), Refused> {
-    while lanes.open.len() < LANES
-        && let Some(next) = next_container(deps, lanes.last.as_ref())?
+) -> Result<(Option<Walk>, Counts), Refused> {
+    while walk.open.len() < PARALLEL_MAX
+        && let Some(next) = next_container(deps, walk.last.as_ref())?
     {
-        lanes.open.push((next.clone(), None));
-        lanes.last = Some(next);
+        walk.open.push((next.clone(), None));
+        walk.last = Some(next);
     }
-    let walked = lanes.open.len();
-    let pages = lanes
+    let walked = walk.open.len();
+    let pages = walk
         .open
         .iter()
         .map(|(container, behind)| work(container.clone(), page(behind.clone())));
     let done = wait(async { Ok(join_all(pages).await) })?.unwrap_or_default();
     let (mut counts, mut open, mut errors) = (Counts::new(), Vec::new(), Vec::new());
-    for ((container, from), done) in lanes.open.into_iter().zip(done) {
+    for ((container, from), done) in walk.open.into_iter().zip(done) {
         match executed(done) {
             Ok(Some((behind, counted))) => {
                 for (name, count) in counted {
@@ -205,9 +205,9 @@ fn walk(
     {
         return Err(error);
     }
-    lanes = Lanes { open, ..lanes };
-    let over = lanes.open.is_empty() && next_container(deps, lanes.last.as_ref())?.is_none();
-    Ok(((!over).then_some(lanes), counts))
+    walk = Walk { open, ..walk };
+    let over = walk.open.is_empty() && next_container(deps, walk.last.as_ref())?.is_none();
+    Ok(((!over).then_some(walk), counts))
 }
 
 pub(super) fn after(next: Option<Vec<u8>>, counts: Counts) -> Step {

@@ -26,7 +26,7 @@ use super::thread::ActorThread;
 use super::{ActorDeps, Refused};
 use crate::domain::job::Counts;
 use crate::domain::{ErrorTag, Rejection, Timestamp};
-use crate::os_error::told;
+use crate::os_error::describe;
 
 pub use self::actor::Order;
 pub use self::status::{Run, State, Status};
@@ -50,7 +50,7 @@ pub trait Job: Send + Sync + 'static {
 
     /// Does some milliseconds' worth of work, from where the step before ended; `None` begins a run. May block. A longer step
     /// reports its progress, and ends soon when it is asked to stop.
-    fn step(&self, from: Option<&Place>, heed: &StepContext) -> Step;
+    fn step(&self, from: Option<&Place>, context: &StepContext) -> Step;
 
     /// Whether it removes something for good by the clock: then it does nothing while the clock is not trusted.
     fn destroys(&self) -> bool {
@@ -99,7 +99,7 @@ pub enum Step {
 impl Step {
     /// A failure with its causes, and what to do where the machine is the cause.
     pub fn failed(error: &(dyn std::error::Error + 'static)) -> Self {
-        Self::Failed(told(error))
+        Self::Failed(describe(error))
     }
 }
 
@@ -124,14 +124,14 @@ impl StepContext {
     }
 
     /// How far the run is, and of how much (0 when that is not known).
-    pub fn tell(&self, done: u64, total: u64) {
+    pub fn report_progress(&self, done: u64, total: u64) {
         self.done.store(done, Ordering::Relaxed);
         self.total.store(total, Ordering::Relaxed);
     }
 
-    fn told(&self) -> (u64, u64) {
-        let told = |told: &AtomicU64| told.load(Ordering::Relaxed);
-        (told(&self.done), told(&self.total))
+    fn progress(&self) -> (u64, u64) {
+        let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        (load(&self.done), load(&self.total))
     }
 
     fn ask_to_stop(&self, stop: bool) {
@@ -148,7 +148,7 @@ pub struct Jobs {
 struct Entry {
     name: &'static str,
     status: Arc<Mutex<Status>>,
-    heed: Arc<StepContext>,
+    context: Arc<StepContext>,
     address: Addr<JobActor>,
 }
 
@@ -167,11 +167,11 @@ impl Jobs {
         let permits = Arc::new(Semaphore::new(STEPS_AT_ONCE));
         let entries = jobs.into_iter().map(|job| {
             let actor = JobActor::new(job, deps.clone(), permits.clone(), longest_sleep_ms);
-            let (name, status, heed) = (actor.name(), actor.status(), actor.heed());
+            let (name, status, context) = (actor.name(), actor.status(), actor.step_context());
             Entry {
                 name,
                 status,
-                heed,
+                context,
                 address: JobActor::start_in_arbiter(thread.handle(), move |_| actor),
             }
         });
@@ -211,7 +211,7 @@ impl Jobs {
     pub async fn close(&self, patience: Duration) {
         let ends = self.entries.iter().map(|entry| {
             let (ended, end) = oneshot::channel();
-            entry.heed.ask_to_stop(true);
+            entry.context.ask_to_stop(true);
             entry.address.do_send(Close(ended));
             end
         });
@@ -240,7 +240,7 @@ impl Entry {
     fn look(&self) -> Status {
         let mut status = status::lock(&self.status).clone();
         if let Some(run) = &mut status.run {
-            (run.done, run.total) = self.heed.told();
+            (run.done, run.total) = self.context.progress();
         }
         status
     }

@@ -38,7 +38,7 @@ struct Pass {
     passed: Option<Vec<u8>>,
     /// The time at which it was passed: what is added later is due later, unless the clock was set back.
     at: Option<Timestamp>,
-    /// The value of `due_again` of the actors' state when this pass began.
+    /// The value of `due_resets` of the actors' state when this pass began.
     again: u64,
     /// Records of this pass that take no changes at the moment.
     refused: u64,
@@ -47,7 +47,7 @@ struct Pass {
 impl Pass {
     /// Forgets what does not count any more.
     fn refresh(&mut self, deps: &ActorDeps) {
-        let again = deps.due_again.load(Ordering::Acquire);
+        let again = deps.due_resets.load(Ordering::Acquire);
         let set_back = self.at.is_some_and(|at| deps.clock.trusted() < at);
         if again != self.again || set_back {
             *self = Self {
@@ -188,7 +188,7 @@ impl Job for TtlSweep {
 
     fn woken(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let deps = self.deps.clone();
-        Box::pin(async move { deps.due_set.notified().await })
+        Box::pin(async move { deps.due_changed.notified().await })
     }
 }
 

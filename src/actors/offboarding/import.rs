@@ -46,8 +46,8 @@ impl Offboardings {
         caller: &Caller,
     ) -> Result<OrgTransfer, Refused> {
         let _alone = self.changing.lock().await;
-        let passage = self.passage(org)?;
-        let leaving = passage.open_offboarding().is_some();
+        let org_transfer = self.org_transfer(org)?;
+        let leaving = org_transfer.open_offboarding().is_some();
         if !leaving {
             self.deps.admission.hold(org, Some(Hold::Import));
             self.deps.admission.drained(&Scope::Org(org.clone())).await;
@@ -77,7 +77,7 @@ impl Offboardings {
         org: &OrgCode,
         (manifest_sha256, export_id, entries): (String, String, u64),
     ) -> Result<bool, Refused> {
-        let state = self.passage(org)?;
+        let state = self.org_transfer(org)?;
         let taken = state.open_offboarding().is_some() || self.is_taken(org)?;
         let command = OffboardingCommand {
             org: org.clone(),
@@ -262,7 +262,7 @@ impl Offboardings {
     /// `invalid-state` when no import is in progress.
     pub fn enter_import(&self, org: &OrgCode) -> Result<Pass, Refused> {
         let pass = self.deps.admission.enter_held(org)?;
-        if self.passage(org)?.is_importing() {
+        if self.org_transfer(org)?.is_importing() {
             Ok(pass)
         } else {
             Err(Rejection::new(
@@ -362,8 +362,8 @@ impl Offboardings {
 
     /// Every entry of the export is there, those of the org itself included.
     async fn check_whole(&self, org: &OrgCode) -> Result<(), Refused> {
-        let passage = self.passage(org)?;
-        let (wanted, from) = passage
+        let org_transfer = self.org_transfer(org)?;
+        let (wanted, from) = org_transfer
             .import
             .map_or((0, 1), |import| (import.entries, import.position));
         let (journal, its_org) = (self.deps.journal.clone(), org.clone());

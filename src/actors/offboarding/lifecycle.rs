@@ -86,8 +86,8 @@ impl Offboardings {
             Ok(()) => drop(self.resting().remove(&org)),
             Err(refused) => {
                 let why = refused.to_string();
-                self.rest(&org, REST_MS, &why);
-                self.tell_blocked(&org, why).await;
+                self.back_off(&org, REST_MS, &why);
+                self.record_blocked(&org, why).await;
             }
         }
         self.working().remove(&org);
@@ -95,19 +95,19 @@ impl Offboardings {
 
     async fn advance(self: &Arc<Self>, org: &OrgCode) -> Result<(), Refused> {
         self.keep_closed(org).await?;
-        let passage = self.passage(org)?;
-        for export in &passage.exports {
-            let gone = self.removed_at(&passage, export);
+        let org_transfer = self.org_transfer(org)?;
+        for export in &org_transfer.exports {
+            let gone = self.removed_at(&org_transfer, export);
             if gone.is_some_and(|at| self.has_come(at)) {
                 self.remove(org, export).await?;
             } else if export.made.is_none() {
-                self.make(org, &passage, export).await?;
+                self.make(org, &org_transfer, export).await?;
             }
         }
-        let passage = self.passage(org)?;
-        match passage.open_offboarding() {
+        let org_transfer = self.org_transfer(org)?;
+        match org_transfer.open_offboarding() {
             Some(open) if open.status == OffboardingStatus::Approved => {
-                self.purge_if_due(org, &passage, open).await
+                self.purge_if_due(org, &org_transfer, open).await
             }
             Some(open) if open.status == OffboardingStatus::Purging => self.watch(org, open).await,
             Some(_) | None => Ok(()),
@@ -121,10 +121,10 @@ impl Offboardings {
 
     /// When an export is to be removed: a complete one is kept for a while after the last moment in which somebody waited
     /// for it, a cancelled one is not.
-    fn removed_at(&self, passage: &OrgTransfer, export: &Export) -> Option<Timestamp> {
+    fn removed_at(&self, org_transfer: &OrgTransfer, export: &Export) -> Option<Timestamp> {
         let made = export.made.as_ref().map(|made| made.at);
         let kept = |from: Timestamp| from.plus_millis(self.settings.export_kept_ms);
-        let its = passage
+        let its = org_transfer
             .offboarding
             .as_ref()
             .filter(|offboarding| offboarding.offboarding_id == export.export_id);
@@ -152,10 +152,10 @@ impl Offboardings {
     async fn make(
         self: &Arc<Self>,
         org: &OrgCode,
-        passage: &OrgTransfer,
+        org_transfer: &OrgTransfer,
         export: &Export,
     ) -> Result<(), Refused> {
-        let mine = passage.offboarding.as_ref();
+        let mine = org_transfer.offboarding.as_ref();
         let mine = mine.filter(|mine| mine.offboarding_id == export.export_id);
         let approval = mine.and_then(|mine| mine.approval.as_ref());
         let order = Order {
@@ -167,8 +167,9 @@ impl Offboardings {
         let (itself, offboarding) = (self.clone(), mine.is_some());
         let made = offload::try_blocking(move || {
             let wanted = || {
-                let passage = itself.passage(&order.org).ok();
-                let open = passage.is_none_or(|passage| passage.open_offboarding().is_some());
+                let org_transfer = itself.org_transfer(&order.org).ok();
+                let open = org_transfer
+                    .is_none_or(|org_transfer| org_transfer.open_offboarding().is_some());
                 !itself.stopping.load(Ordering::Relaxed) && (open || !offboarding)
             };
             let made = itself.exports().make(&order, &wanted);
@@ -189,14 +190,14 @@ impl Offboardings {
     async fn purge_if_due(
         &self,
         org: &OrgCode,
-        passage: &OrgTransfer,
+        org_transfer: &OrgTransfer,
         open: &Offboarding,
     ) -> Result<(), Refused> {
         let end = open
             .approval
             .as_ref()
             .map(|approval| approval.window_ends_at);
-        let made = passage.export(&open.offboarding_id);
+        let made = org_transfer.export(&open.offboarding_id);
         let due = end.is_some_and(|end| self.has_come(end))
             && made.is_some_and(|export| export.made.is_some());
         if due { self.purge(org).await } else { Ok(()) }
@@ -221,8 +222,8 @@ impl Offboardings {
             Err(kept) => Err(kept),
         };
         self.settle_hold(org).map_err(failed)?;
-        let passage = started?;
-        match passage.open_offboarding() {
+        let org_transfer = started?;
+        match org_transfer.open_offboarding() {
             Some(open) => self.ask_for_vacuum(org, open, vacuum_id).await,
             None => Ok(()),
         }
@@ -305,7 +306,7 @@ impl Offboardings {
     }
 
     /// Records in the offboarding why it does not continue.
-    async fn tell_blocked(&self, org: &OrgCode, why: String) {
+    async fn record_blocked(&self, org: &OrgCode, why: String) {
         let block = OffboardingAction::Block { why };
         match self.execute(org, block, &Caller::job(JOB)).await {
             // An export without an offboarding has no event for it; the operator was notified.

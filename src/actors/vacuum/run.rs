@@ -12,7 +12,7 @@ use crate::content::ContentStore;
 use crate::domain::vacuum::{JOB, Scope, Step, Vacuum, VacuumCommand, VacuumDecider, VacuumStatus};
 use crate::journal::Position;
 use crate::offload;
-use crate::os_error::told;
+use crate::os_error::describe;
 use crate::projections::ops;
 use crate::report;
 
@@ -90,7 +90,7 @@ pub(super) async fn run(context: Arc<VacuumContext>, vacuum: Vacuum) -> bool {
         // Another command has decided on it meanwhile.
         Ok(()) | Err(VacuumError::Refused(Refused::Rejected { .. })) => {}
         Err(error) => {
-            let error = told(&error);
+            let error = describe(&error);
             report::notice(&format!("the vacuum {id} failed: {error}"));
             let fail = VacuumCommand::Fail {
                 vacuum_id: id.clone(),

@@ -18,8 +18,8 @@ use crate::domain::vacuum::{
 };
 use crate::export::line::objects_of;
 use crate::journal::{EraseOrder, Journal, Position};
-use crate::os_error::told;
-use crate::projections::forget::Reach;
+use crate::os_error::describe;
+use crate::projections::forget::EffectiveScope;
 use crate::projections::{Store, forget};
 use crate::report;
 
@@ -78,7 +78,7 @@ pub fn plan_id(scope: &Scope, services: &[ServiceAmount]) -> String {
 impl Work {
     /// What a vacuum would erase now, service by service, and what is held of that.
     pub(super) fn survey(&self, scope: &Scope) -> Result<Survey, VacuumError> {
-        let reach = Reach::new(&self.store, scope);
+        let reach = EffectiveScope::new(&self.store, scope);
         let count = forget::count(&reach)?;
         let covered = count.covered;
         let mut records = Amount {
@@ -127,7 +127,7 @@ impl Work {
     /// of its inline content.
     fn walk_journal(
         &self,
-        reach: &Reach,
+        reach: &EffectiveScope,
         erased: &mut dyn FnMut(Position, u64),
     ) -> Result<BTreeSet<Uuid>, VacuumError> {
         let (mut kept, mut next, mut pace) = (BTreeSet::new(), 1, Pace::start());
@@ -176,9 +176,9 @@ impl Work {
     /// Removes the rows of a scope from the projections. Twice is once, as with every step.
     pub(super) fn erase_rows(&self, scope: &Scope) -> Result<(), VacuumError> {
         retried(|| {
-            let reach = Reach::new(&self.store, scope);
+            let reach = EffectiveScope::new(&self.store, scope);
             let mut progress = |done| self.report(Step::Projections, (done, 0));
-            Ok(forget::forget(&reach, &mut progress)?)
+            Ok(forget::remove_covered(&reach, &mut progress)?)
         })
     }
 
@@ -207,7 +207,7 @@ impl Work {
 
     /// Erases in the log; what was erased before is found again.
     pub(super) fn erase(&self, vacuum: &Vacuum) -> Result<Vec<Position>, VacuumError> {
-        let reach = Arc::new(Reach::new(&self.store, &vacuum.scope));
+        let reach = Arc::new(EffectiveScope::new(&self.store, &vacuum.scope));
         let asked = Arc::clone(&reach);
         let order = Arc::new(EraseOrder {
             covers: Box::new(move |stream| asked.covers_stream(stream)),
@@ -263,7 +263,7 @@ impl Work {
     /// Removes the objects of a scope that no entry names any more.
     pub(super) fn erase_content(&self, scope: &Scope) -> Result<(), VacuumError> {
         // The journal has removed everything else, so what it still names is what stays.
-        let kept = self.walk_journal(&Reach::new(&self.store, scope), &mut |_, _| ())?;
+        let kept = self.walk_journal(&EffectiveScope::new(&self.store, scope), &mut |_, _| ())?;
         let mut removed = 0;
         self.each_object(scope, &kept, &mut |object| {
             retried(|| Ok(self.content.remove(object)?))?;
@@ -318,7 +318,7 @@ fn retried<T>(mut work: impl FnMut() -> Result<T, VacuumError>) -> Result<T, Vac
             Ok(done) => return Ok(done),
             Err(error) => report::notice(&format!(
                 "a deletion of a vacuum failed and is retried: {}",
-                told(&error)
+                describe(&error)
             )),
         }
         std::thread::sleep(pause);

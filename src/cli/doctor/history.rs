@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::super::failure::with_causes;
 use super::super::finding::Finding;
-use super::{Patient, fix_of};
+use super::{Target, fix_of};
 use crate::domain::{StreamId, Timestamp};
 use crate::journal::JournalError;
-use crate::journal::look::{self, End};
+use crate::journal::inspect::{self, End};
 use crate::journal::state::{self, Doubt};
 use crate::os_error::OsError;
 
@@ -32,7 +32,7 @@ pub(super) fn look(data_dir: &Path) -> History {
     let dir = data_dir.join("journal");
     History {
         marker: state::read(&dir),
-        end: look::end(&dir),
+        end: inspect::end(&dir),
         dir,
     }
 }
@@ -44,7 +44,7 @@ impl History {
     }
 
     /// Whether the journal would open, as far as its marker says.
-    pub(super) fn journal(&self, patient: &Patient<'_>) -> Finding {
+    pub(super) fn journal(&self, target: &Target<'_>) -> Finding {
         const NAME: &str = "journal";
         let marker = match &self.marker {
             Ok(Some(marker)) => marker,
@@ -54,7 +54,7 @@ impl History {
             Err(error) => return wrong(NAME, error),
         };
         let format = marker.format_version;
-        match patient.holder {
+        match target.holder {
             Some(_) => Finding::ok(NAME, format!("format {format}, open in the server")),
             None if marker.clean => Finding::ok(NAME, format!("format {format}, closed in order")),
             None if let Some(doubt) = marker.doubt() => Finding::warn(
@@ -74,7 +74,7 @@ impl History {
     }
 
     /// Whether the journal's end is whole: the newest segment and the one before it.
-    pub(super) fn tail(&self, patient: &Patient<'_>) -> Finding {
+    pub(super) fn tail(&self, target: &Target<'_>) -> Finding {
         const NAME: &str = "tail";
         let end = match &self.end {
             Ok(Some(end)) => end,
@@ -87,7 +87,7 @@ impl History {
             (last + 1).saturating_sub(first)
         );
         // An entry that a running server is writing reads as torn.
-        match (patient.holder, end.torn.first()) {
+        match (target.holder, end.torn.first()) {
             (None, Some(torn)) => Finding::warn(
                 NAME,
                 format!("{whole}; the next start says: {torn}"),
@@ -98,7 +98,7 @@ impl History {
     }
 
     /// Whether operators have set the secret code, from the journal.
-    pub(super) fn secret_code(&self, patient: &Patient<'_>) -> Finding {
+    pub(super) fn secret_code(&self, target: &Target<'_>) -> Finding {
         const NAME: &str = "secret-code";
         let last = match &self.end {
             Ok(Some(end)) => end.head.position,
@@ -106,7 +106,7 @@ impl History {
             Err(_) => return Finding::skipped(NAME, "the journal cannot be read"),
         };
         let stream = StreamId::named(StreamId::SECRET_CODE);
-        match look::begins_within(&self.dir, stream, ENTRIES_MAX.min(last)) {
+        match inspect::begins_within(&self.dir, stream, ENTRIES_MAX.min(last)) {
             Ok(true) => Finding::ok(NAME, "set"),
             Ok(false) if last > ENTRIES_MAX => Finding::skipped(
                 NAME,
@@ -115,7 +115,7 @@ impl History {
             Ok(false) => Finding::warn(
                 NAME,
                 "not set: maintenance windows and vacuums cannot be requested",
-                match patient.holder {
+                match target.holder {
                     Some(_) => "g3n ops secret-set",
                     None => "start the server, then g3n ops secret-set",
                 },

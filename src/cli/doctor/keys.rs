@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::finding::Finding;
 use super::super::quoted::quoted;
-use super::{Patient, fix_of};
+use super::{Target, fix_of};
 use crate::boot::Options;
 use crate::content::keyring::{self, KeyFacts};
 
@@ -18,11 +18,11 @@ const SIGNING_KEY_BYTES: u64 = 32;
 /// The file of the first operator token.
 const OPERATOR_TOKEN: &str = "operator.token";
 /// The files with credentials that development mode writes next to the keys.
-const TELLING: [&str; 2] = ["dev.json", "profiles.toml"];
+const CREDENTIAL_FILES: [&str; 2] = ["dev.json", "profiles.toml"];
 
 /// Checks the files of keys.
-pub(super) fn look(patient: &Patient<'_>) -> Finding {
-    let root = patient.data_dir;
+pub(super) fn look(target: &Target<'_>) -> Finding {
+    let root = target.data_dir;
     let keys = root.join("keys");
     let served = root.join("journal").is_dir();
     match fs::metadata(&keys) {
@@ -48,13 +48,13 @@ pub(super) fn look(patient: &Patient<'_>) -> Finding {
     };
     files.sort();
     let count = files.len();
-    files.extend(TELLING.map(|name| root.join(name)));
+    files.extend(CREDENTIAL_FILES.map(|name| root.join(name)));
     for path in files.iter().filter(|path| path.is_file()) {
         if mode(path) & 0o077 != 0 {
             return open_to_others(path, 600);
         }
     }
-    let token = patient.options.map(Options::operator_token_place);
+    let token = target.options.map(Options::operator_token_place);
     let token = token.unwrap_or_else(|| keys.join(OPERATOR_TOKEN));
     for (name, path) in [
         (SIGNING_KEY, keys.join(SIGNING_KEY)),

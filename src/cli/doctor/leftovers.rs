@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::finding::Finding;
 use super::super::quoted::quoted;
-use super::Patient;
+use super::Target;
 use crate::content::local::aside;
 use crate::directory::LOST_AND_FOUND;
 use crate::domain::OrgCode;
@@ -30,9 +30,9 @@ struct Leftovers {
 }
 
 /// Lists copies of damaged content, renamed databases, unfinished files of crashes, and unknown files in `content/`.
-pub(super) fn look(patient: &Patient<'_>) -> Finding {
+pub(super) fn look(target: &Target<'_>) -> Finding {
     const NAME: &str = "leftovers";
-    let left = find(patient.data_dir);
+    let left = find(target.data_dir);
     let mut told = Vec::new();
     let mut fixes = Vec::new();
     if left.damaged.0 > 0 {
@@ -61,7 +61,7 @@ pub(super) fn look(patient: &Patient<'_>) -> Finding {
         ),
     ] {
         if !places.is_empty() {
-            told.push(format!("{what}: {}", named(patient.data_dir, places)));
+            told.push(format!("{what}: {}", named(target.data_dir, places)));
             fixes.push(fix);
         }
     }

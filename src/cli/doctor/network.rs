@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::failure::with_causes;
 use super::super::finding::Finding;
 use super::place::Holder;
-use super::{ACCESS, Patient, sockets, without_settings};
+use super::{ACCESS, Target, sockets, without_settings};
 use crate::boot::{self, BootError};
 use crate::client::{Client, Credential, Reply, Trust};
 use crate::open_files;
@@ -20,12 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SOCKET: &str = "unix:";
 
 /// Whether enough files and connections may be open: in the server that runs, else in one that starts as this user.
-pub(super) fn open_files(patient: &Patient<'_>) -> Finding {
+pub(super) fn open_files(target: &Target<'_>) -> Finding {
     const NAME: &str = "open-files";
-    let Some(options) = patient.options else {
+    let Some(options) = target.options else {
         return without_settings(NAME);
     };
-    let running = patient.holder.and_then(|holder| limit_of(holder.process?));
+    let running = target.holder.and_then(|holder| limit_of(holder.process?));
     let Some(files) = running.or_else(open_files::highest_limit) else {
         return Finding::ok(NAME, "no limit");
     };
@@ -61,13 +61,13 @@ fn limit_of(process: u32) -> Option<u64> {
 }
 
 /// Whether the gateway's address can be listened on, or our own server does.
-pub(super) fn gateway_port(patient: &Patient<'_>) -> Finding {
+pub(super) fn gateway_port(target: &Target<'_>) -> Finding {
     const NAME: &str = "gateway-port";
-    match patient.options {
+    match target.options {
         None => without_settings(NAME),
         Some(options) => port(
             NAME,
-            patient,
+            target,
             &options.settings.http.listen,
             boot::can_listen(options),
         ),
@@ -75,20 +75,20 @@ pub(super) fn gateway_port(patient: &Patient<'_>) -> Finding {
 }
 
 /// Whether operators' address or socket can be listened on, or our own server does.
-pub(super) fn operator_port(patient: &Patient<'_>) -> Finding {
+pub(super) fn operator_port(target: &Target<'_>) -> Finding {
     const NAME: &str = "operator-port";
-    match patient.options {
+    match target.options {
         None => without_settings(NAME),
         Some(options) => {
             let tried = boot::can_listen_for_operators(options);
-            port(NAME, patient, &options.settings.http.operator_listen, tried)
+            port(NAME, target, &options.settings.http.operator_listen, tried)
         }
     }
 }
 
 fn port(
     name: &'static str,
-    patient: &Patient<'_>,
+    target: &Target<'_>,
     address: &str,
     tried: Result<(), BootError>,
 ) -> Finding {
@@ -105,7 +105,7 @@ fn port(
         return Finding::fail(name, with_causes(&error), fix);
     }
     let fix = format!("stop the process that listens there, or use another address with {flag}");
-    let ours = patient
+    let ours = target
         .holder
         .map(|holder| (holder, listens(holder, address)));
     match ours {
@@ -117,7 +117,7 @@ fn port(
             ),
         ),
         Some((_, None)) => unknown(name, address),
-        None if patient.lock_unreadable => unknown(name, address),
+        None if target.lock_unreadable => unknown(name, address),
         Some((_, Some(false))) | None => {
             Finding::fail(name, format!("{address} is in use by another process"), fix)
         }
@@ -144,20 +144,20 @@ fn listens(holder: &Holder, address: &str) -> Option<bool> {
 }
 
 /// How the running server answers, and whether it is of this version.
-pub(super) fn server(patient: &Patient<'_>) -> Finding {
+pub(super) fn server(target: &Target<'_>) -> Finding {
     const NAME: &str = "server";
     const OWN: &str = env!("CARGO_PKG_VERSION");
-    let Some(holder) = patient.holder else {
+    let Some(holder) = target.holder else {
         return Finding::skipped(
             NAME,
-            if patient.lock_unreadable {
+            if target.lock_unreadable {
                 "unknown whether a server runs"
             } else {
                 "none runs on this directory"
             },
         );
     };
-    let urls = addresses(patient, holder);
+    let urls = addresses(target, holder);
     let Some((url, health)) = first_healthy(&urls) else {
         return match urls.first() {
             Some(url) => silent(url, holder),
@@ -198,12 +198,12 @@ pub(super) fn server(patient: &Patient<'_>) -> Finding {
 }
 
 /// Whether the running server removes what is due, or waits because its clock jumped.
-pub(super) fn clock_jump(patient: &Patient<'_>) -> Finding {
+pub(super) fn clock_jump(target: &Target<'_>) -> Finding {
     const NAME: &str = "clock-jump";
-    let Some(holder) = patient.holder else {
+    let Some(holder) = target.holder else {
         return Finding::skipped(NAME, "no server runs on this directory");
     };
-    let urls = addresses(patient, holder);
+    let urls = addresses(target, holder);
     let ready = first_healthy(&urls).and_then(|(url, _)| {
         let client = Client::bounded(&url, Credential::None, PATIENCE, &Trust::anybody());
         client.ready().ok().filter(Reply::is_success)
@@ -250,8 +250,8 @@ fn refused(reply: &Reply) -> String {
 
 /// Where the server may be: what development mode wrote down, else what its process listens on, else what the settings
 /// say.
-fn addresses(patient: &Patient<'_>, holder: &Holder) -> Vec<String> {
-    let told = fs::read(patient.data_dir.join("dev.json")).ok();
+fn addresses(target: &Target<'_>, holder: &Holder) -> Vec<String> {
+    let told = fs::read(target.data_dir.join("dev.json")).ok();
     let told: Option<Value> = told.and_then(|text| serde_json::from_slice(&text).ok());
     if let Some(url) = told.as_ref().and_then(|told| told["base_url"].as_str()) {
         return vec![url.to_owned()];
@@ -260,19 +260,19 @@ fn addresses(patient: &Patient<'_>, holder: &Holder) -> Vec<String> {
     if !found.is_empty() {
         let urls = found
             .iter()
-            .flat_map(|address| schemes(patient).map(|scheme| format!("{scheme}://{address}")));
+            .flat_map(|address| schemes(target).map(|scheme| format!("{scheme}://{address}")));
         return urls.collect();
     }
-    let address = configured(patient);
-    let urls = schemes(patient)
+    let address = configured(target);
+    let urls = schemes(target)
         .into_iter()
         .filter_map(|scheme| Some(format!("{scheme}://{}", address.as_ref()?)));
     urls.collect()
 }
 
 /// What urls of the gateway begin with: first what these settings say, which need not be those of the server that runs.
-fn schemes(patient: &Patient<'_>) -> [&'static str; 2] {
-    let files = patient
+fn schemes(target: &Target<'_>) -> [&'static str; 2] {
+    let files = target
         .options
         .and_then(|options| boot::tls_files(options).ok());
     if files.is_some_and(|files| files.gateway.is_some()) {
@@ -282,8 +282,8 @@ fn schemes(patient: &Patient<'_>) -> [&'static str; 2] {
     }
 }
 
-fn configured(patient: &Patient<'_>) -> Option<String> {
-    let (host, port) = patient.options?.settings.http.listen.rsplit_once(':')?;
+fn configured(target: &Target<'_>) -> Option<String> {
+    let (host, port) = target.options?.settings.http.listen.rsplit_once(':')?;
     let host = match host {
         "0.0.0.0" => "127.0.0.1",
         "[::]" => "[::1]",

@@ -8,7 +8,7 @@ use rustix::fs::{Access, access, major, minor, statvfs};
 use super::super::failure::with_causes;
 use super::super::finding::Finding;
 use super::super::quoted::quoted;
-use super::{Patient, without_settings};
+use super::{Target, without_settings};
 use crate::directory::{self, DirectoryError, Found};
 use crate::journal::schema::SCHEMAS;
 
@@ -78,11 +78,11 @@ pub(super) fn lock(holder: &Result<Option<Holder>, DirectoryError>) -> Finding {
 }
 
 /// Whether the directory is one to serve from.
-pub(super) fn directories(patient: &Patient<'_>) -> Finding {
+pub(super) fn directories(target: &Target<'_>) -> Finding {
     const NAME: &str = "directories";
-    let root = patient.data_dir;
+    let root = target.data_dir;
     let shown = root.display();
-    match directory::look(root, patient.development, SCHEMAS) {
+    match directory::look(root, target.development, SCHEMAS) {
         Err(error) => {
             let fix = fix_of(&error);
             Finding::fail(NAME, with_causes(&error), fix)
@@ -186,13 +186,13 @@ fn nearest(directory: &Path) -> &Path {
 }
 
 /// The room where the data is.
-pub(super) fn free_space(patient: &Patient<'_>, free_bytes_min: u64) -> Finding {
+pub(super) fn free_space(target: &Target<'_>, free_bytes_min: u64) -> Finding {
     const NAME: &str = "free-space";
     const FIX: &str = "free space, or move the data directory to a larger disk";
-    let Some(options) = patient.options else {
+    let Some(options) = target.options else {
         return without_settings(NAME);
     };
-    let place = nearest(patient.data_dir);
+    let place = nearest(target.data_dir);
     let space = match statvfs(place) {
         Ok(space) => space,
         Err(error) => {

@@ -7,7 +7,7 @@ use super::super::finding::Finding;
 use super::super::profile::find_file;
 use super::super::profile::{Connection, Profile};
 use super::super::quoted::quoted;
-use super::{Patient, without_settings};
+use super::{Target, without_settings};
 use crate::boot;
 use crate::config::{Origin, Settings, SettingsError};
 use crate::token::{self, CheckError};
@@ -58,16 +58,16 @@ pub(super) fn settings(loaded: &Result<Settings, SettingsError>) -> Finding {
 }
 
 /// Whether what is said of callers fits together, and the keys of tokens can be used.
-pub(super) fn identity(patient: &Patient<'_>) -> Finding {
+pub(super) fn identity(target: &Target<'_>) -> Finding {
     const NAME: &str = "identity";
     const FIX: &str = "correct the settings it names; g3n config server shows where each was set";
-    let Some(options) = patient.options else {
+    let Some(options) = target.options else {
         return without_settings(NAME);
     };
     if let Err(error) = boot::check(options) {
-        let told = patient
+        let told = target
             .settings
-            .and_then(|settings| error.told_of(settings));
+            .and_then(|settings| error.settings_named(settings));
         let told = told.map(|told| format!("; set: {told}"));
         let found = [with_causes(&error), told.unwrap_or_default()].concat();
         return Finding::fail(NAME, found, FIX);

@@ -2,7 +2,7 @@
 
 use super::super::failure::with_causes;
 use super::super::finding::Finding;
-use super::{Patient, without_settings};
+use super::{Target, without_settings};
 use crate::boot::{self, Options};
 use crate::domain::Timestamp;
 use crate::tls::{FilesOfAddresses, TlsFiles};
@@ -10,8 +10,8 @@ use crate::tls::{FilesOfAddresses, TlsFiles};
 const NAME: &str = "tls";
 
 /// The state of TLS as a start would find it. A running server continues with what it read before.
-pub(super) fn look(patient: &Patient<'_>, now: Timestamp) -> Finding {
-    let Some(options) = patient.options else {
+pub(super) fn look(target: &Target<'_>, now: Timestamp) -> Finding {
+    let Some(options) = target.options else {
         return without_settings(NAME);
     };
     let files = match boot::tls_files(options) {

@@ -13,7 +13,7 @@ use crate::cli::progress;
 use crate::journal::database::DIRECTORY;
 use crate::journal::verify::{Check, Report, verify_by, verify_file};
 use crate::journal::{Head, replay, state};
-use crate::os_error::told;
+use crate::os_error::describe;
 
 /// Most heads that are expected in one run.
 const EXPECTED_MAX: usize = 100_000;
@@ -143,7 +143,7 @@ fn why_not(dir: &Path) -> Result<Option<String>, Trouble> {
     let stopped = match replay::is_stopped(dir) {
         Ok(stopped) => stopped,
         // Without its lock it is unknown whether a server writes to it.
-        Err(error) => return Ok(Some(format!("not compared: {}", told(&error)))),
+        Err(error) => return Ok(Some(format!("not compared: {}", describe(&error)))),
     };
     let why = match (stopped, state::read(dir)?) {
         (false, _) => Some("not compared: a server is running"),

@@ -25,7 +25,7 @@ enum State {
 
 /// The numbers that a progress bar shows.
 #[derive(Debug, PartialEq, Eq)]
-struct Sight {
+struct Progress {
     text: String,
     done: u64,
     total: u64,
@@ -43,16 +43,16 @@ pub(super) fn until_ended(
     let mut vacuum_id = vacuum_id.map(str::to_owned);
     loop {
         let reply = granted(ask(vacuum_id.as_deref())?)?;
-        let Some(sight) = sight(&reply) else {
+        let Some(progress) = progress(&reply) else {
             return Ok(reply);
         };
         // The latest one may become another one meanwhile.
         let named = || reply.data()["vacuum_id"].as_str().map(str::to_owned);
         vacuum_id = vacuum_id.or_else(named);
-        bar.set_message(sight.text);
+        bar.set_message(progress.text);
         bar.update(|state| {
-            state.set_len(sight.total);
-            state.set_pos(sight.done);
+            state.set_len(progress.total);
+            state.set_pos(progress.done);
         });
         std::thread::sleep(LOOK_EVERY);
     }
@@ -78,14 +78,14 @@ impl State {
 }
 
 /// The progress to show, until the vacuum has ended.
-fn sight(reply: &Reply) -> Option<Sight> {
+fn progress(reply: &Reply) -> Option<Progress> {
     let vacuum = reply.data();
     match State::of(vacuum) {
         State::Pending => Some(countdown(reply)),
         State::Running => {
             let progress = &vacuum["progress"];
             let count = |name: &str| progress[name].as_u64().unwrap_or_default();
-            Some(Sight {
+            Some(Progress {
                 text: clean(progress["step"].as_str().unwrap_or("running")),
                 done: count("done"),
                 total: count("total"),
@@ -96,7 +96,7 @@ fn sight(reply: &Reply) -> Option<Sight> {
 }
 
 /// How long it can still be cancelled, by the service's clock: this machine's may be another.
-fn countdown(reply: &Reply) -> Sight {
+fn countdown(reply: &Reply) -> Progress {
     let time = |value: &Value| value.as_str().and_then(Timestamp::parse);
     let vacuum = reply.data();
     let (requested, execute, now) = (
@@ -105,7 +105,7 @@ fn countdown(reply: &Reply) -> Sight {
         time(&reply.envelope["stats"]["timestamp_utc"]),
     );
     let (Some(execute), Some(now)) = (execute, now) else {
-        return Sight {
+        return Progress {
             text: "pending".to_owned(),
             done: 0,
             total: 0,
@@ -117,7 +117,7 @@ fn countdown(reply: &Reply) -> Sight {
     };
     let left = seconds(now);
     let total = requested.map_or(left, seconds);
-    Sight {
+    Progress {
         text: format!("begins in {}:{:02}", left / 60, left % 60),
         done: total.saturating_sub(left),
         total,
@@ -170,12 +170,12 @@ mod tests {
         ] {
             let shown = vacuum.to_string();
             let reply = reply(vacuum);
-            let seen = seen.map(|(text, done, total)| Sight {
+            let seen = seen.map(|(text, done, total)| Progress {
                 text: text.to_owned(),
                 done,
                 total,
             });
-            assert_eq!(sight(&reply), seen, "{shown}");
+            assert_eq!(progress(&reply), seen, "{shown}");
             assert_eq!(exit(&reply), exit_, "{shown}");
         }
     }

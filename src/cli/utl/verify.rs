@@ -11,7 +11,7 @@ use crate::cli::finding::{self, Finding, is_good};
 use crate::cli::output::Printer;
 use crate::cli::progress;
 use crate::export::check::{Directory, ExportError, Step};
-use crate::os_error::told;
+use crate::os_error::describe;
 
 /// What to do about damage.
 const FIX: &str =
@@ -39,7 +39,7 @@ impl VerifyArgs {
         let directory = match Directory::open(&self.directory) {
             Ok(directory) => directory,
             Err(error) => {
-                let mut findings = vec![Finding::fail("manifest", told(&error), fix(&error))];
+                let mut findings = vec![Finding::fail("manifest", describe(&error), fix(&error))];
                 let others = Step::ALL.iter().map(|step| step.name());
                 findings.extend(
                     others
@@ -65,7 +65,7 @@ impl VerifyArgs {
             let checked = directory.step(*step, &mut |bytes| bar.set_position(bytes));
             findings.push(match checked {
                 Ok(found) => Finding::ok(step.name(), found),
-                Err(error) => Finding::fail(step.name(), told(&error), fix(&error)),
+                Err(error) => Finding::fail(step.name(), describe(&error), fix(&error)),
             });
         }
         bar.finish_and_clear();

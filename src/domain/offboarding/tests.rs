@@ -47,7 +47,7 @@ fn started() -> Event {
 }
 
 fn given(events: &[Event]) -> OrgTransfer {
-    let mut passage = OrgTransfer::default();
+    let mut org_transfer = OrgTransfer::default();
     for (version, event) in (1..).zip(events) {
         let occurrence = EventMeta {
             at: Timestamp::from_millis(version),
@@ -56,9 +56,9 @@ fn given(events: &[Event]) -> OrgTransfer {
             position: 10 + version.unsigned_abs(),
             version: version.unsigned_abs(),
         };
-        passage = OffboardingDecider::evolve(passage, event, occurrence);
+        org_transfer = OffboardingDecider::evolve(org_transfer, event, occurrence);
     }
-    passage
+    org_transfer
 }
 
 fn when(events: &[Event], action: Action, now: i64) -> Result<Vec<Event>, ErrorTag> {

@@ -18,13 +18,16 @@ pub fn admit(
     org: &OrgCode,
     right: Right,
 ) -> Result<Role, Refusal> {
-    let standings = &principal.standings;
-    let standing = standings.get(store, org, &principal.user_id)?;
+    let memberships = &principal.memberships;
+    let membership = memberships.get(store, org, &principal.user_id)?;
     let (belongs, role) = match &principal.bound {
-        None => (standing.member.is_some(), standing.member.map(Role::from)),
+        None => (
+            membership.member.is_some(),
+            membership.member.map(Role::from),
+        ),
         Some(bound) => (bound.org == org.as_str(), bound.role),
     };
-    let Some(status) = standing.status else {
+    let Some(status) = membership.status else {
         return Err(non_member(Denial::OrgUnknown).into());
     };
     if !belongs {

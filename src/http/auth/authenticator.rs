@@ -10,9 +10,9 @@ use ipnet::IpNet;
 use super::access::Role;
 use super::cache::{Callers, Lookup};
 use super::credential::{Authorization, KEY_FINGERPRINT, credential, fingerprint};
+use super::memberships::MembershipCache;
 use super::principal::{Bound, Mode, Principal, Who};
 use super::refused::{invalid, invalid_value};
-use super::standings::Standings;
 use crate::actors::identity::{Directory, key_digest, session_digest};
 use crate::clock::Clock;
 use crate::content::sign::Signer;
@@ -99,7 +99,7 @@ impl Authenticator {
             }
             (None, None) => match token {
                 Some(token) => self.bearer_of(token),
-                None if self.header_identity => self.told(request),
+                None if self.header_identity => self.from_headers(request),
                 None if authorization == Authorization::Other => {
                     Err(invalid(Denial::CredentialMalformed).into())
                 }
@@ -121,7 +121,7 @@ impl Authenticator {
             return Err(invalid(Denial::TokenRevoked).into());
         }
         Ok(Principal(Arc::new(Who {
-            fingerprint: told_fingerprint(&self.signer, "tf", &bearer.subject),
+            fingerprint: subject_fingerprint(&self.signer, "tf", &bearer.subject),
             user_id: [JWT_SUBJECT, &bearer.subject].concat(),
             mode: Mode::Jwt,
             bound: Some(Bound {
@@ -130,13 +130,13 @@ impl Authenticator {
             }),
             session_hash: None,
             allowed_addresses: Vec::new(),
-            standings: Standings::default(),
+            memberships: MembershipCache::default(),
             home: OnceLock::new(),
         })))
     }
 
     /// The caller whom headers name, when the request comes from this machine and was not passed on by another.
-    fn told(&self, request: &HttpRequest) -> Result<Principal, Refusal> {
+    fn from_headers(&self, request: &HttpRequest) -> Result<Principal, Refusal> {
         let headers = request.headers();
         let passed_on = FORWARDING.iter().any(|name| headers.contains_key(*name));
         let local = request
@@ -154,7 +154,7 @@ impl Authenticator {
         let org = OrgCode::parse(tenant).map_err(|_| invalid(Denial::HeadersMalformed))?;
         Ok(Principal(Arc::new(Who {
             user_id: [HEADER_SUBJECT, user].concat(),
-            fingerprint: told_fingerprint(&self.signer, "hf", user),
+            fingerprint: subject_fingerprint(&self.signer, "hf", user),
             mode: Mode::Header,
             bound: Some(Bound {
                 org: org.as_str().to_owned(),
@@ -162,7 +162,7 @@ impl Authenticator {
             }),
             session_hash: None,
             allowed_addresses: Vec::new(),
-            standings: Standings::default(),
+            memberships: MembershipCache::default(),
             home: OnceLock::new(),
         })))
     }
@@ -185,7 +185,7 @@ impl Authenticator {
                 bound: None,
                 session_hash: Some(found.hash),
                 allowed_addresses: Vec::new(),
-                standings: Standings::default(),
+                memberships: MembershipCache::default(),
                 home: OnceLock::new(),
             }));
             Ok(Lookup {
@@ -251,7 +251,7 @@ impl Authenticator {
                 }),
                 session_hash: None,
                 allowed_addresses,
-                standings: Standings::default(),
+                memberships: MembershipCache::default(),
                 home: OnceLock::new(),
             }));
             Ok(Lookup {
@@ -277,7 +277,7 @@ fn check_address(principal: &Principal, request: &HttpRequest) -> Result<(), Rej
 }
 
 /// Names a caller that only a token or a header names.
-fn told_fingerprint(signer: &Signer, kind: &str, subject: &str) -> String {
+fn subject_fingerprint(signer: &Signer, kind: &str, subject: &str) -> String {
     let hash = signer.keyed_hash(FINGERPRINT, subject.as_bytes());
     fingerprint(kind, &hex::encode(hash))
 }

@@ -6,7 +6,7 @@ pub mod authenticator;
 pub mod cache;
 pub mod conceal;
 pub mod credential;
+pub mod memberships;
 pub mod operator;
 pub mod principal;
 pub mod refused;
-pub mod standings;

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use ipnet::IpNet;
 
 use super::access::Role;
-use super::standings::Standings;
+use super::memberships::MembershipCache;
 use crate::domain::OrgCode;
 
 /// How a caller was authenticated.
@@ -71,7 +71,7 @@ pub struct Who {
     pub session_hash: Option<String>,
     /// Networks that the credential may be used from; from everywhere when there are none.
     pub(super) allowed_addresses: Vec<IpNet>,
-    pub(super) standings: Standings,
+    pub(super) memberships: MembershipCache,
     /// The first org that admitted the caller.
     pub(super) home: OnceLock<OrgCode>,
 }

@@ -16,7 +16,7 @@ use crate::http::reply::{Refusal, Reply};
 use crate::http::space;
 use crate::http::state::AppState;
 use crate::offload;
-use crate::os_error::told;
+use crate::os_error::describe;
 use crate::projections::{RecordName, records};
 use crate::report;
 
@@ -191,7 +191,10 @@ async fn remove_uploads(app: &AppState, object: ObjectName) {
     let content = Arc::clone(&app.content);
     let removed = offload::blocking(move || content.remove_uploads(&object)).await;
     if let Ok(Err(error)) = removed {
-        report::notice(&format!("uploads could not be removed: {}", told(&error)));
+        report::notice(&format!(
+            "uploads could not be removed: {}",
+            describe(&error)
+        ));
     }
 }
 

@@ -115,7 +115,7 @@ pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
     let entries = request.entries;
     let entries = entries.ok_or_else(|| Rejection::field("entries", "entries is missing."))?;
     if let Some(made) = keyed.made() {
-        return Ok(begun(&org, entries, &app.first_answers.passage(made)?)?.again());
+        return Ok(begun(&org, entries, &app.first_answers.org_transfer(made)?)?.again());
     }
     if request.dry_run {
         let facts = (sha256, export_id, entries);
@@ -129,12 +129,12 @@ pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
     ask(app, call, &caller, (org.as_str(), &told)).await?;
     let caller = keyed.sign(caller);
     let facts = (sha256, export_id, entries);
-    let passage = app.offboardings.begin_import(&org, facts, &caller).await?;
-    begun(&org, entries, &passage)
+    let org_transfer = app.offboardings.begin_import(&org, facts, &caller).await?;
+    begun(&org, entries, &org_transfer)
 }
 
-fn begun(org: &OrgCode, entries: u64, passage: &OrgTransfer) -> Result<Reply, Refusal> {
-    let open = passage.is_importing();
+fn begun(org: &OrgCode, entries: u64, org_transfer: &OrgTransfer) -> Result<Reply, Refusal> {
+    let open = org_transfer.is_importing();
     Reply::of(&json!({"orgcode": org, "entries": entries, "importing": open}))
 }
 

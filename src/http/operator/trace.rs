@@ -78,7 +78,7 @@ fn entries_of(
         let first = last.saturating_sub(READ_ENTRIES - 1).max(from);
         let limit = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
         let entries = journal.read(first, limit)?;
-        damage.extend(judge.hold(journal, &entries)?);
+        damage.extend(judge.check(journal, &entries)?);
         found.extend(entries.into_iter().rev().filter(|entry| {
             let body = entry.body.as_ref();
             body.is_some_and(|body| body.origin.request_id == id)

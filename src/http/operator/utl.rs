@@ -98,7 +98,7 @@ pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: StatusQuery = input::json(&call.body)?;
     let org = org(call, query.orgcode.as_deref())?;
-    show(&org, &app.offboardings.passage(&org)?)
+    show(&org, &app.offboardings.org_transfer(&org)?)
 }
 
 /// Exports an org independently of any offboarding.
@@ -109,7 +109,7 @@ pub(super) async fn export(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
     let key = request.idempotency_key.as_deref();
     let keyed = idempotency::enter(app, call, key, None).await?;
     if let Some(made) = keyed.made() {
-        return Ok(show(&org, &app.first_answers.passage(made)?)?.again());
+        return Ok(show(&org, &app.first_answers.org_transfer(made)?)?.again());
     }
     ask(app, call, &caller, (org.as_str(), &[])).await?;
     let caller = keyed.sign(caller);

@@ -12,7 +12,7 @@ use crate::http::reply::Refusal;
 use crate::http::state::AppState;
 use crate::journal::{Remarks, Source};
 use crate::offload;
-use crate::os_error::told;
+use crate::os_error::describe;
 use crate::report;
 
 /// How often a container without room is asked again, so that a whole upload is not lost to it.
@@ -82,6 +82,9 @@ async fn tidy(app: &AppState, object: ObjectName, kept: Kept, wanted: bool) {
         }
     });
     if let Ok(Err(error)) = tidied.await {
-        report::notice(&format!("an upload could not be removed: {}", told(&error)));
+        report::notice(&format!(
+            "an upload could not be removed: {}",
+            describe(&error)
+        ));
     }
 }

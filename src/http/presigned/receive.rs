@@ -68,7 +68,7 @@ async fn stream_in(
         let next = tokio::select! {
             biased;
             () = &mut ends => Err(Stopped::HadToEnd),
-            () = share.signal().raised() => Err(Stopped::GaveWay),
+            () = share.signal().raised() => Err(Stopped::Revoked),
             next = taking.next(&mut payload) => next,
         };
         let chunk = match next {
@@ -96,7 +96,7 @@ async fn stream_in(
         Ok(Ok(Some(kept))) => Ok(kept),
         Ok(Ok(None)) if stopped == Some(Stopped::TooSlow) => Err(upload_too_slow().into()),
         Ok(Ok(None)) if stopped == Some(Stopped::HadToEnd) => Err(upload_had_to_end().into()),
-        Ok(Ok(None)) if stopped == Some(Stopped::GaveWay) => Err(gave_way().into()),
+        Ok(Ok(None)) if stopped == Some(Stopped::Revoked) => Err(gave_way().into()),
         Ok(Ok(None)) => Err(size_mismatch(promise.size).into()),
         Ok(Err(ContentError::Rejected(rejection))) => Err(rejection.into()),
         Ok(Err(error @ ContentError::Io { .. })) => {

@@ -139,8 +139,8 @@ pub(crate) async fn files(
     query: FilesQuery,
 ) -> Result<Reply, Refusal> {
     let limit = query.limit.unwrap_or_default().0;
-    let passage = app.offboardings.passage(org)?;
-    let Some((export_id, made)) = finished(&passage, query.export_id.as_deref())? else {
+    let org_transfer = app.offboardings.org_transfer(org)?;
+    let Some((export_id, made)) = finished(&org_transfer, query.export_id.as_deref())? else {
         return Reply::of(&FilesAnswer {
             export_id: None,
             items: Vec::new(),
@@ -180,8 +180,8 @@ pub(crate) async fn one_file(
 ) -> Result<Reply, Refusal> {
     let missing = || Rejection::field("name", "name is missing; the list has the files' names.");
     let name = query.name.clone().ok_or_else(missing)?;
-    let passage = app.offboardings.passage(org)?;
-    let found = finished(&passage, query.export_id.as_deref())?;
+    let org_transfer = app.offboardings.org_transfer(org)?;
+    let found = finished(&org_transfer, query.export_id.as_deref())?;
     let (export_id, _) = found.ok_or_else(|| Rejection::absent(NO_EXPORT))?;
     let size = app.offboardings.exports().size(org, &export_id, &name);
     let size = size.map_err(Refusal::failed)?;
@@ -216,14 +216,17 @@ const NO_EXPORT: &str =
     "The org has no such finished export; start one with utl_export, or see the org's offboarding.";
 
 /// A finished export: the named one, else the latest.
-fn finished(passage: &OrgTransfer, id: Option<&str>) -> Result<Option<(String, Made)>, Rejection> {
+fn finished(
+    org_transfer: &OrgTransfer,
+    id: Option<&str>,
+) -> Result<Option<(String, Made)>, Rejection> {
     let Some(id) = id else {
-        let mut exports = passage.exports.iter().rev();
+        let mut exports = org_transfer.exports.iter().rev();
         return Ok(
             exports.find_map(|export| Some((export.export_id.clone(), export.made.clone()?)))
         );
     };
-    match passage.export(id).map(|export| export.made.clone()) {
+    match org_transfer.export(id).map(|export| export.made.clone()) {
         None => Err(Rejection::absent(NO_EXPORT)),
         Some(Some(made)) => Ok(Some((id.to_owned(), made))),
         Some(None) => Err(Rejection::new(

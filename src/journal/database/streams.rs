@@ -85,7 +85,7 @@ impl Database {
     ) -> Result<Vec<StreamId>, JournalError> {
         let mut names: Vec<StreamId> = Vec::new();
         let mut from = match after {
-            Some(after) => behind(after),
+            Some(after) => first_key_after(after),
             None => prefix.as_bytes().to_vec(),
         };
         let streams = self.table(STREAMS);
@@ -100,7 +100,7 @@ impl Database {
             if !name.starts_with(prefix) {
                 break;
             }
-            from = behind(name);
+            from = first_key_after(name);
             names.push(StreamId::named(name));
         }
         Ok(names)
@@ -117,7 +117,7 @@ pub(super) fn stream_key(stream: &StreamId, version: Version) -> Vec<u8> {
 }
 
 /// The first key after all versions of a stream.
-fn behind(name: &str) -> Vec<u8> {
+fn first_key_after(name: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(name.len() + 1);
     key.extend_from_slice(name.as_bytes());
     // Versions follow a byte 0, and no name has a byte 1.

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Findings, ORDERING_STREAMS, Plan, Problem, Said, said};
+use super::{ErasureNote, Findings, ORDERING_STREAMS, Plan, Problem, note_of};
 use crate::domain::erasure::ErasedSpan;
 use crate::journal::{Entry, Journal, JournalError, Position};
 
@@ -33,7 +33,7 @@ impl Judge {
     ///
     /// # Errors
     /// [`JournalError`] for a failed read, or damage that the journal itself finds.
-    pub fn hold(
+    pub fn check(
         &mut self,
         journal: &dyn Journal,
         entries: &[Entry],
@@ -41,13 +41,13 @@ impl Judge {
         let mut findings = Findings::default();
         for entry in entries {
             if let Some(by) = entry.erased_by {
-                self.hold_one(journal, (entry.header.position, by), &mut findings)?;
+                self.check_one(journal, (entry.header.position, by), &mut findings)?;
             }
         }
         Ok(findings.problems)
     }
 
-    fn hold_one(
+    fn check_one(
         &mut self,
         journal: &dyn Journal,
         (position, by): (Position, Position),
@@ -85,7 +85,7 @@ impl Judge {
             spans: &spans,
             from: 1,
         };
-        plan.hold_span(span, &erased, true, findings);
+        plan.check_span(span, &erased, true, findings);
         Ok(())
     }
 
@@ -98,9 +98,11 @@ impl Judge {
         let mut events = bodies
             .filter(|body| ORDERING_STREAMS.contains(&body.stream.as_str()))
             .flat_map(|body| &body.events);
-        let order = events.find_map(|event| match said(event) {
-            Some(Said::Ordered { plan, .. }) => Some(plan.map(|spans| Arc::new(spans.to_vec()))),
-            Some(Said::Asked { .. } | Said::Done { .. }) | None => None,
+        let order = events.find_map(|event| match note_of(event) {
+            Some(ErasureNote::Ordered { plan, .. }) => {
+                Some(plan.map(|spans| Arc::new(spans.to_vec())))
+            }
+            Some(ErasureNote::Asked { .. } | ErasureNote::Done { .. }) | None => None,
         });
         remember(&mut self.orders, (by, order.clone()));
         Ok(order)

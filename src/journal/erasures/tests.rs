@@ -51,7 +51,7 @@ fn found(from: Position, erased: &[Position], events: &[Event]) -> Findings {
     }
     for (position, event) in (19..).zip(events) {
         erasures.take_erased(position, None);
-        erasures.hear(position, event);
+        erasures.take_event(position, event);
     }
     erasures.finish()
 }
@@ -167,7 +167,7 @@ fn a_stream_may_lack_its_start_only_of_a_real_run_of_its_scope_that_is_not_done(
     let gather = |events: &[Event]| {
         let mut erasures = Erasures::from(1);
         for (position, event) in (19..).zip(events) {
-            erasures.hear(position, event);
+            erasures.take_event(position, event);
         }
         erasures
     };

@@ -151,8 +151,8 @@ impl AppState {
     }
 
     fn leaving(&self, org: &OrgCode) -> Option<Offboarding> {
-        let passage = offboarding::passage(&self.world().deps.store, org);
-        passage.expect("it can be read").offboarding
+        let org_transfer = offboarding::org_transfer(&self.world().deps.store, org);
+        org_transfer.expect("it can be read").offboarding
     }
 
     /// Whether an org takes no changes because it leaves.
@@ -174,9 +174,9 @@ impl AppState {
         let approved = wait(self.world().offboardings.approve(&org, &caller()));
         let leaving = approved.map_err(tag)?.offboarding.expect("it is approved");
         eventually("it is exported", || {
-            let passage = offboarding::passage(&self.world().deps.store, &org);
-            let passage = passage.expect("it can be read");
-            let export = passage.export(&leaving.offboarding_id);
+            let org_transfer = offboarding::org_transfer(&self.world().deps.store, &org);
+            let org_transfer = org_transfer.expect("it can be read");
+            let export = org_transfer.export(&leaving.offboarding_id);
             export.is_some_and(|export| export.made.is_some())
         });
         Ok(())

@@ -1,6 +1,6 @@
 //! Reconcile, files: those that no record names.
 
-use super::{Cursor, Finding, Look, LookError, Page};
+use super::{Check, CheckError, Cursor, Finding, Page};
 use uuid::Uuid;
 
 use crate::content::{FoundFile, ObjectName};
@@ -10,14 +10,14 @@ use crate::domain::repair::{DriftKind, Repair, RepairAction};
 use crate::projections::contents::{self, Owner};
 use crate::projections::{RecordName, records};
 
-impl Look {
+impl Check {
     /// Checks the org's files. Those that belong to no container are reported with each container.
     pub(super) fn files(
         &self,
         after: &str,
         room: usize,
         page: &mut Page,
-    ) -> Result<Option<Cursor>, LookError> {
+    ) -> Result<Option<Cursor>, CheckError> {
         let after = Some(after).filter(|after| !after.is_empty());
         let mut files = self.content.files(&self.place.org, after, room)?;
         let more = files.len() >= room;
@@ -42,7 +42,7 @@ impl Look {
     }
 
     /// What broken connections left of uploads belongs to no container either.
-    fn leftovers(&self, page: &mut Page) -> Result<(), LookError> {
+    fn leftovers(&self, page: &mut Page) -> Result<(), CheckError> {
         let since = self.settings.stale_since(self.now);
         let found = self.content.stale(since)?.into_iter().map(|place| {
             let mut repair = Repair::new(DriftKind::OrphanObject, RepairAction::FileRemoved);
@@ -63,7 +63,7 @@ impl Look {
         uploaded_at: Timestamp,
         object_id: Uuid,
         owner: &Owner,
-    ) -> Result<bool, LookError> {
+    ) -> Result<bool, CheckError> {
         if uploaded_at > self.now.plus_millis(-self.settings.patience.upload_ms) {
             return Ok(false);
         }
@@ -79,7 +79,7 @@ impl Look {
         Ok(record.as_ref().is_some_and(became))
     }
 
-    fn is_orphan(&self, file: &FoundFile) -> Result<bool, LookError> {
+    fn is_orphan(&self, file: &FoundFile) -> Result<bool, CheckError> {
         let Some(object_id) = file.object_id else {
             return Ok(true);
         };

@@ -22,7 +22,7 @@ use crate::domain::repair::{Repair, RepairAction};
 use crate::domain::{RecordId, Timestamp};
 use crate::journal::JournalError;
 use crate::offload;
-use crate::os_error::told;
+use crate::os_error::describe;
 use crate::projections::StoreError;
 use crate::report;
 
@@ -100,7 +100,7 @@ pub struct Finding {
 
 /// Why a check broke off; for the operator.
 #[derive(Debug, thiserror::Error)]
-pub enum LookError {
+pub enum CheckError {
     /// The journal cannot be read.
     #[error("the journal cannot be read: {0}")]
     Journal(#[from] JournalError),
@@ -140,7 +140,7 @@ impl Upkeep {
         if repair {
             deps.clock.may_destroy()?;
         }
-        let look = Look {
+        let check = Check {
             now: deps.clock.trusted(),
             deps,
             content: self.content.clone(),
@@ -148,12 +148,12 @@ impl Upkeep {
             settings: self.settings,
         };
         let page = offload::try_blocking(move || {
-            let page = look.page(from, items_max);
+            let page = check.page(from, items_max);
             page.map_err(Refused::failed)
         });
         let page = page.await?;
         let mended = if repair && !page.found.is_empty() {
-            self.mend(place, &page.found, caller).await?
+            self.repair(place, &page.found, caller).await?
         } else {
             vec![false; page.found.len()]
         };
@@ -161,7 +161,7 @@ impl Upkeep {
     }
 
     /// Journals what is repaired, and then does it: rows are rewritten where the event is applied, files are removed here.
-    async fn mend(
+    async fn repair(
         &self,
         place: &Place,
         found: &[Finding],
@@ -224,7 +224,7 @@ impl Upkeep {
                 (_, _, None) => Ok(()),
             };
             if let Err(error) = &taken {
-                report::notice(&format!("a file could not be removed: {}", told(error)));
+                report::notice(&format!("a file could not be removed: {}", describe(error)));
             }
             Ok(taken.is_ok())
         });
@@ -233,7 +233,7 @@ impl Upkeep {
 }
 
 /// Checks one container. Blocks.
-pub(super) struct Look {
+pub(super) struct Check {
     deps: Arc<ActorDeps>,
     content: Arc<dyn ContentStore>,
     place: Place,
@@ -241,12 +241,12 @@ pub(super) struct Look {
     settings: UpkeepSettings,
 }
 
-impl Look {
+impl Check {
     /// Checks one page of at most `max` things, resting as long as it works.
     ///
     /// # Errors
-    /// See [`LookError`].
-    fn page(&self, from: Cursor, max: usize) -> Result<Page, LookError> {
+    /// See [`CheckError`].
+    fn page(&self, from: Cursor, max: usize) -> Result<Page, CheckError> {
         let mut page = Page {
             next: Some(from),
             ..Page::default()

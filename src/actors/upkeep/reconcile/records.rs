@@ -5,7 +5,7 @@ use std::io::Read;
 use md5::{Digest, Md5 as Md5Hasher};
 use sha2::Sha256;
 
-use super::{Cursor, Finding, Look, LookError, Page};
+use super::{Check, CheckError, Cursor, Finding, Page};
 use crate::actors::upkeep::abandoned::overdue;
 use crate::clock::{Pace, pause};
 use crate::content::ObjectName;
@@ -25,13 +25,13 @@ const LOOK_EVERY_MS: u64 = 2;
 /// Bytes of a file read at a time, and between two rests.
 const READ_BYTES: usize = 256 * 1024;
 
-impl Look {
+impl Check {
     pub(super) fn records(
         &self,
         after: &str,
         room: usize,
         page: &mut Page,
-    ) -> Result<Option<Cursor>, LookError> {
+    ) -> Result<Option<Cursor>, CheckError> {
         let prefix = format!("mrs/{}/{}/", self.place.org, self.place.container);
         let after = Some(after).filter(|after| !after.is_empty());
         let streams = self.deps.journal.streams(&prefix, after, room)?;
@@ -48,14 +48,19 @@ impl Look {
         Ok(Some(next))
     }
 
-    fn record(&self, stream: &StreamId, key: &RecordKey, page: &mut Page) -> Result<(), LookError> {
+    fn record(
+        &self,
+        stream: &StreamId,
+        key: &RecordKey,
+        page: &mut Page,
+    ) -> Result<(), CheckError> {
         let Some((record, missing)) = self.settled(stream, key)? else {
             return Ok(());
         };
         let (others, absent): (Vec<_>, Vec<_>) = missing
             .iter()
             .map(|(row, _)| Ok((row, self.deps.store.get(row)?.is_some())))
-            .collect::<Result<Vec<_>, LookError>>()?
+            .collect::<Result<Vec<_>, CheckError>>()?
             .into_iter()
             .partition(|(_, is_there)| *is_there);
         for (kind, rows) in [
@@ -93,7 +98,7 @@ impl Look {
         &self,
         stream: &StreamId,
         key: &RecordKey,
-    ) -> Result<Option<(Record, Vec<Write>)>, LookError> {
+    ) -> Result<Option<(Record, Vec<Write>)>, CheckError> {
         for _ in 0..LOOKS_MAX {
             let Some(record) = as_of::record_when(&*self.deps.journal, key, |_| true)? else {
                 return Ok(None);
@@ -110,12 +115,12 @@ impl Look {
         Ok(None)
     }
 
-    fn last_entry(&self, stream: &StreamId, version: u64) -> Result<Position, LookError> {
+    fn last_entry(&self, stream: &StreamId, version: u64) -> Result<Position, CheckError> {
         let entries = self.deps.journal.stream(stream, version, 1)?;
         Ok(entries.first().map_or(0, |entry| entry.header.position))
     }
 
-    fn is_stale(&self, key: &RecordKey, upload: &PendingUpload) -> Result<bool, LookError> {
+    fn is_stale(&self, key: &RecordKey, upload: &PendingUpload) -> Result<bool, CheckError> {
         let (store, name) = (&self.deps.store, RecordName::from(key));
         Ok(contents::is_waited_for(store, name, upload)?
             && overdue(&self.deps, key, self.settings.patience)?.is_some())
@@ -126,7 +131,7 @@ impl Look {
         after: &[u8],
         room: usize,
         page: &mut Page,
-    ) -> Result<Option<Cursor>, LookError> {
+    ) -> Result<Option<Cursor>, CheckError> {
         let scope = (self.place.org.as_str(), self.place.container.as_str());
         let after = Some(after).filter(|after| !after.is_empty());
         // What was only promised need not be there.
@@ -164,7 +169,7 @@ impl Look {
         key: &RecordKey,
         content: &Content,
         page: &mut Page,
-    ) -> Result<(), LookError> {
+    ) -> Result<(), CheckError> {
         let ContentPlace::Object(object_id) = content.place else {
             return Ok(());
         };
@@ -191,7 +196,7 @@ impl Look {
         &self,
         object: &ObjectName,
         content: &Content,
-    ) -> Result<Option<DriftKind>, LookError> {
+    ) -> Result<Option<DriftKind>, CheckError> {
         Ok(match self.content.size(object)? {
             None => Some(DriftKind::MissingObject),
             Some(size) if size != content.size => Some(DriftKind::SizeMismatch),
@@ -210,7 +215,7 @@ impl Look {
         &self,
         object: &ObjectName,
         size: u64,
-    ) -> Result<Option<(Md5, Sha256Digest)>, LookError> {
+    ) -> Result<Option<(Md5, Sha256Digest)>, CheckError> {
         let Some(mut file) = self.content.read(object, 0, size)? else {
             return Ok(None);
         };
@@ -219,7 +224,7 @@ impl Look {
         let mut pace = Pace::start();
         loop {
             let read = file.read(&mut buffer);
-            match read.map_err(|error| LookError::File(object.clone(), error))? {
+            match read.map_err(|error| CheckError::File(object.clone(), error))? {
                 0 => {
                     let md5 = Md5::from_bytes(md5.finalize().into());
                     let sha256 = Sha256Digest::from_bytes(sha256.finalize().into());

@@ -1,19 +1,19 @@
 //! Reconcile, rows: those of a container that no record should have.
 
-use super::{Cursor, Finding, Look, LookError, PASSED_MAX, Page};
+use super::{Check, CheckError, Cursor, Finding, PASSED_MAX, Page};
 use crate::domain::StreamId;
 use crate::domain::record::RecordKey;
 use crate::domain::repair::{DriftKind, Repair, RepairAction};
 use crate::projections::restore;
 
-impl Look {
+impl Check {
     /// Checks the rows after a key. Also returns how many were skipped.
     pub(super) fn rows(
         &self,
         after: &[u8],
         room: usize,
         page: &mut Page,
-    ) -> Result<(Option<Cursor>, usize), LookError> {
+    ) -> Result<(Option<Cursor>, usize), CheckError> {
         let scope = (self.place.org.as_str(), self.place.container.as_str());
         let walked = restore::rows_in(&self.deps.store, scope, after, (room, PASSED_MAX))?;
         page.scanned += walked.rows.len();
@@ -57,7 +57,7 @@ impl Look {
         stream: &StreamId,
         key: &RecordKey,
         row: &[u8],
-    ) -> Result<bool, LookError> {
+    ) -> Result<bool, CheckError> {
         let wanted = match self.settled(stream, key)? {
             Some((record, _)) => {
                 let mut rows = restore::rows_of(key, &record).into_iter();

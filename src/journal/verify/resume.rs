@@ -11,7 +11,7 @@ use crate::domain::record::INLINE_BYTES_MAX;
 const CERTAIN_BYTES: u64 = 2 * INLINE_BYTES_MAX as u64;
 
 /// What follows the bytes that are searched.
-pub(super) struct Behind<'a> {
+pub(super) struct Following<'a> {
     /// The hash, in hex, that the next segment's first entry names as the previous one, and its position.
     pub(super) next: Option<(Position, String)>,
     /// Whether the bytes at an offset are what ends the entries.
@@ -32,8 +32,8 @@ struct Run {
 
 impl Run {
     /// Whether no payload can hold it.
-    fn is_certain(&self, behind: &Behind<'_>) -> bool {
-        let joins = match &behind.next {
+    fn is_certain(&self, following: &Following<'_>) -> bool {
+        let joins = match &following.next {
             Some((position, prev)) => *position == self.last + 1 && *prev == hex::encode(self.hash),
             None => true,
         };
@@ -50,23 +50,23 @@ pub(super) fn find(
     scanner: &mut Scanner,
     from: u64,
     past: Position,
-    behind: &Behind<'_>,
+    following: &Following<'_>,
 ) -> Result<Option<u64>, Fault> {
     let (mut short, mut at, mut certain) = (Vec::new(), from, None);
     while let Some(offset) = scanner.find_entry(at, past, false)? {
-        let Some(run) = follow(scanner, offset, behind)? else {
+        let Some(run) = follow(scanner, offset, following)? else {
             break;
         };
         // What breaks a run off may begin one.
         at = run.stop.saturating_sub(1).max(offset + 1);
-        if run.is_certain(behind) {
+        if run.is_certain(following) {
             certain = Some(run);
             break;
         } else {
             short.push(run)
         }
     }
-    let below = match (&certain, &behind.next) {
+    let below = match (&certain, &following.next) {
         (Some(run), _) => run.first,
         (None, Some((position, _))) => *position,
         (None, None) => Position::MAX,
@@ -80,7 +80,11 @@ pub(super) fn find(
 }
 
 /// Reads on from an entry as long as each names the one ahead.
-fn follow(scanner: &mut Scanner, offset: u64, behind: &Behind<'_>) -> Result<Option<Run>, Fault> {
+fn follow(
+    scanner: &mut Scanner,
+    offset: u64,
+    following: &Following<'_>,
+) -> Result<Option<Run>, Fault> {
     scanner.seek(offset);
     let Step::Found(found) = scanner.step()? else {
         return Ok(None);
@@ -101,9 +105,9 @@ fn follow(scanner: &mut Scanner, offset: u64, behind: &Behind<'_>) -> Result<Opt
             }
             Step::Found(found) => break (found.offset, false),
             Step::End => break (here, true),
-            Step::Unfinished { .. } => break (here, behind.next.is_none()),
+            Step::Unfinished { .. } => break (here, following.next.is_none()),
             Step::Wrong { offset, after, .. } => {
-                let ends = (behind.ends)(scanner.segment(), offset);
+                let ends = (following.ends)(scanner.segment(), offset);
                 break (after, ends);
             }
         }

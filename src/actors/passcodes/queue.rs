@@ -14,14 +14,14 @@ use crate::offload;
 /// the most of them first.
 pub(super) const PASSCODES_WAITING_MAX: usize = 64;
 
-/// The line. Known addresses and others take turns, and within each the addresses do.
-pub(super) struct Line {
+/// The queue of passcodes to check. Known addresses and others take turns, and within each the addresses do.
+pub(super) struct Queue {
     /// Passcodes checked at once; each takes 32 MiB and a processor.
     at_once: usize,
     state: Mutex<State>,
 }
 
-impl Default for Line {
+impl Default for Queue {
     /// As many at once as there are threads that compute.
     fn default() -> Self {
         Self {
@@ -48,9 +48,9 @@ struct Lane {
 }
 
 /// Permission to check a passcode; when it is dropped, the next in the queue gets it.
-pub(super) struct Place(Option<Arc<Line>>);
+pub(super) struct Place(Option<Arc<Queue>>);
 
-impl Line {
+impl Queue {
     /// The number of passcodes that are checked or wait for a check.
     pub(super) fn len(&self) -> usize {
         let state = self.state();
@@ -100,8 +100,8 @@ impl State {
 
     fn join(&mut self, from: Peer, known: bool) -> Result<oneshot::Receiver<Place>, Refused> {
         if self.waiting() >= PASSCODES_WAITING_MAX {
-            self.known.forget_hung_up();
-            self.others.forget_hung_up();
+            self.known.remove_disconnected();
+            self.others.remove_disconnected();
         }
         if self.waiting() >= PASSCODES_WAITING_MAX {
             let own = if known {
@@ -176,20 +176,20 @@ impl Lane {
         let from = *from;
         if let Some(own) = self.waiting.get_mut(&from) {
             drop(own.pop_back());
-            self.tidy();
+            self.remove_empty_turns();
         }
         true
     }
 
-    fn forget_hung_up(&mut self) {
+    fn remove_disconnected(&mut self) {
         for own in self.waiting.values_mut() {
             own.retain(|tell| !tell.is_closed());
         }
-        self.tidy();
+        self.remove_empty_turns();
     }
 
     /// Removes the turns of addresses that have nothing waiting.
-    fn tidy(&mut self) {
+    fn remove_empty_turns(&mut self) {
         self.waiting.retain(|_, own| !own.is_empty());
         let waiting = &self.waiting;
         self.turns.retain(|from| waiting.contains_key(from));
@@ -214,8 +214,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(line) = self.0.take() {
-            line.next();
+        if let Some(queue) = self.0.take() {
+            queue.next();
         }
     }
 }
@@ -241,37 +241,37 @@ mod tests {
     }
 
     /// Joins the queue, and returns the waiting future.
-    fn join(line: &Arc<Line>, last: u8, known: bool) -> Entering {
-        let line = line.clone();
-        let mut entering: Entering = Box::pin(async move { line.enter(from(last), known).await });
+    fn join(queue: &Arc<Queue>, last: u8, known: bool) -> Entering {
+        let queue = queue.clone();
+        let mut entering: Entering = Box::pin(async move { queue.enter(from(last), known).await });
         assert!(poll(&mut entering).is_pending(), "{last}");
         entering
     }
 
     /// A line whose places are taken.
-    fn full() -> (Arc<Line>, Vec<Place>) {
-        let line = Arc::new(Line::default());
-        let places = (0..line.at_once).map(|_| {
-            let line = line.clone();
-            let mut entering: Entering = Box::pin(async move { line.enter(from(1), false).await });
+    fn full() -> (Arc<Queue>, Vec<Place>) {
+        let queue = Arc::new(Queue::default());
+        let places = (0..queue.at_once).map(|_| {
+            let queue = queue.clone();
+            let mut entering: Entering = Box::pin(async move { queue.enter(from(1), false).await });
             match poll(&mut entering) {
                 Poll::Ready(Ok(place)) => place,
                 Poll::Ready(Err(_)) | Poll::Pending => panic!("a place is free"),
             }
         });
         let places = places.collect();
-        (line, places)
+        (queue, places)
     }
 
     #[test]
     fn a_flood_from_twelve_addresses_leaves_a_newcomer_the_turn_after_each_had_one() {
-        let (line, mut places) = full();
+        let (queue, mut places) = full();
         let mut flood = Vec::new();
         for number in 0..PASSCODES_WAITING_MAX {
             let last = u8::try_from(number % 12).unwrap() + 10;
-            flood.push(join(&line, last, false));
+            flood.push(join(&queue, last, false));
         }
-        let mut newcomer = join(&line, 2, false);
+        let mut newcomer = join(&queue, 2, false);
         let before = flood.len();
         flood.retain_mut(|one| poll(one).is_pending());
         assert_eq!(before - flood.len(), 1, "one of a flooding address");
@@ -297,17 +297,17 @@ mod tests {
 
     #[test]
     fn a_known_address_gets_every_second_turn_and_a_place_where_each_other_has_one() {
-        let (line, mut places) = full();
+        let (queue, mut places) = full();
         let mut others: Vec<_> = (0..PASSCODES_WAITING_MAX)
-            .map(|number| join(&line, u8::try_from(number).unwrap() + 10, false))
+            .map(|number| join(&queue, u8::try_from(number).unwrap() + 10, false))
             .collect();
         let refused = {
-            let line = line.clone();
-            let mut entering: Entering = Box::pin(async move { line.enter(from(2), false).await });
+            let queue = queue.clone();
+            let mut entering: Entering = Box::pin(async move { queue.enter(from(2), false).await });
             matches!(poll(&mut entering), Poll::Ready(Err(Refused::Busy)))
         };
         assert!(refused, "one more of many others is not let in");
-        let mut known = join(&line, 3, true);
+        let mut known = join(&queue, 3, true);
         drop(places.pop());
         let mut served = others.iter_mut().filter_map(|one| match poll(one) {
             Poll::Ready(place) => place.ok(),
@@ -320,8 +320,8 @@ mod tests {
 
     #[test]
     fn who_hangs_up_is_passed_over_and_a_place_is_never_lost() {
-        let (line, mut places) = full();
-        let (gone, mut stays) = (join(&line, 2, false), join(&line, 3, false));
+        let (queue, mut places) = full();
+        let (gone, mut stays) = (join(&queue, 2, false), join(&queue, 3, false));
         drop(gone);
         drop(places.pop());
         let place = match poll(&mut stays) {
@@ -329,10 +329,10 @@ mod tests {
             Poll::Ready(Err(_)) | Poll::Pending => panic!("the next in line has it"),
         };
         // Handed over to a caller that is gone.
-        let handed = join(&line, 4, false);
+        let handed = join(&queue, 4, false);
         drop(place);
         drop(handed);
         drop(places);
-        assert_eq!(line.len(), 0);
+        assert_eq!(queue.len(), 0);
     }
 }

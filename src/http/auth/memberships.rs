@@ -3,22 +3,22 @@
 use parking_lot::Mutex;
 
 use crate::domain::OrgCode;
-use crate::projections::identity::Standing;
+use crate::projections::identity::Membership;
 use crate::projections::{Store, StoreError};
 
 /// Orgs whose standing is kept for one caller.
-const STANDINGS_MAX: usize = 8;
+const MEMBERSHIPS_MAX: usize = 8;
 /// Longest code of an org.
 const ORG_BYTES_MAX: usize = 32;
 
 /// Memberships of one caller in the orgs last asked for.
 #[derive(Debug, Default)]
-pub(super) struct Standings(Mutex<Vec<(Code, Standing)>>);
+pub(super) struct MembershipCache(Mutex<Vec<(Code, Membership)>>);
 
 /// The code of an org, padded with zeros: compared without following a pointer.
 type Code = [u8; ORG_BYTES_MAX];
 
-impl Standings {
+impl MembershipCache {
     /// The membership of a user in an org, read if it is not known or may have changed.
     ///
     /// # Errors
@@ -28,27 +28,27 @@ impl Standings {
         store: &Store,
         org: &OrgCode,
         user_id: &str,
-    ) -> Result<Standing, StoreError> {
+    ) -> Result<Membership, StoreError> {
         let Some(code) = code(org) else {
-            return Standing::read(store, org.as_str(), user_id);
+            return Membership::read(store, org.as_str(), user_id);
         };
         let kept = self
             .0
             .lock()
             .iter()
             .find(|(kept, _)| *kept == code)
-            .map(|(_, standing)| *standing);
-        if let Some(standing) = kept.filter(|standing| standing.is_current(store)) {
-            return Ok(standing);
+            .map(|(_, membership)| *membership);
+        if let Some(membership) = kept.filter(|membership| membership.is_current(store)) {
+            return Ok(membership);
         }
-        let standing = Standing::read(store, org.as_str(), user_id)?;
-        let mut standings = self.0.lock();
-        standings.retain(|(kept, _)| *kept != code);
-        if standings.len() >= STANDINGS_MAX {
-            standings.remove(0);
+        let membership = Membership::read(store, org.as_str(), user_id)?;
+        let mut memberships = self.0.lock();
+        memberships.retain(|(kept, _)| *kept != code);
+        if memberships.len() >= MEMBERSHIPS_MAX {
+            memberships.remove(0);
         }
-        standings.push((code, standing));
-        Ok(standing)
+        memberships.push((code, membership));
+        Ok(membership)
     }
 }
 
