@@ -14,7 +14,7 @@ use crate::http::auth::authenticator::Authenticator;
 use crate::http::auth::cache::Callers;
 use crate::http::auth::conceal::Concealment;
 use crate::http::meters;
-use crate::http::mrs::history::Histories;
+use crate::http::mrs::histories::Histories;
 use crate::http::org_limits::OrgLimits;
 use crate::http::public_url::PublicUrl;
 use crate::http::space::Space;

@@ -45,7 +45,12 @@ enum Verb {
     #[command(
         after_help = "Examples:\n  g3n mrs versions --container demo --record-id note-1\n  g3n mrs get --container demo --record-id note-1 --version 1"
     )]
-    Versions(VersionsArgs),
+    Versions(PastArgs),
+    /// List what changed a record, newest first: when, by whom, why, and which fields.
+    #[command(
+        after_help = "Examples:\n  g3n mrs history --container demo --record-id note-1\n  g3n mrs history --container demo --record-id note-1 --all --output jsonl"
+    )]
+    History(PastArgs),
     /// Show a record's metadata.
     #[command(
         after_help = "Example:\n  g3n mrs meta --container demo --record-id note-1 --include-doomed"
@@ -127,9 +132,9 @@ struct MetaArgs {
     as_of: Option<Time>,
 }
 
-/// Which record's versions.
+/// Which record's versions or changes.
 #[derive(Args, Debug, Serialize)]
-struct VersionsArgs {
+struct PastArgs {
     #[command(flatten)]
     #[serde(flatten)]
     place: Place,
@@ -237,6 +242,11 @@ pub(super) fn run(
         Verb::Versions(arguments) => {
             let first = with(about(orgcode(profile)?), arguments);
             let ask = |said: &Said| Ok(client.versions(&named(said).pairs())?);
+            return arguments.page.list(printer, first, &ask);
+        }
+        Verb::History(arguments) => {
+            let first = with(about(orgcode(profile)?), arguments);
+            let ask = |said: &Said| Ok(client.history(&named(said).pairs())?);
             return arguments.page.list(printer, first, &ask);
         }
         Verb::Meta(arguments) => client.meta(&query(orgcode(profile)?, arguments).pairs())?,

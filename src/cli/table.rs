@@ -176,6 +176,9 @@ fn cell(name: &str, value: &Value) -> String {
             items.collect::<Vec<_>>().join(separator)
         }
         Value::Object(members) if is_sourced(members) => sourced(members),
+        Value::Object(members) if name == "changes" && members.contains_key("field") => {
+            field_change(members)
+        }
         // What holds something, and why.
         Value::Object(members) if HELD.contains(&name) && members.contains_key("reason") => {
             let what = members
@@ -194,6 +197,28 @@ fn cell(name: &str, value: &Value) -> String {
             parts.join(", ")
         }
     }
+}
+
+/// A field that changed: its name, and what was added, removed or set. Checksums are left to the other forms of output.
+fn field_change(members: &Map<String, Value>) -> String {
+    let field = cell("field", &members["field"]);
+    let mut parts = vec![field.clone()];
+    for (sign, name) in [('+', "added"), ('-', "removed")] {
+        let items = members.get(name).and_then(Value::as_array);
+        let items = items.into_iter().flatten();
+        parts.extend(items.map(|item| format!("{sign}{}", cell(name, item))));
+    }
+    match members.get("new") {
+        None => {}
+        Some(Value::Null) => parts.push("none".to_owned()),
+        Some(Value::Object(facts)) => {
+            let mut shown = facts.clone();
+            shown.retain(|name, _| !name.contains("_md5") && !name.contains("_sha256"));
+            parts.push(cell("new", &Value::Object(shown)));
+        }
+        Some(new) => parts.push(cell(&field, new)),
+    }
+    parts.join(" ")
 }
 
 /// The members of an object and of those in it as names with values; numbers come first, as they are said.

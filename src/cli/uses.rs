@@ -51,6 +51,7 @@ const VERBS: &[(&str, Uses)] = &[
     ("mrs copy", MEMBER),
     ("mrs get", MEMBER),
     ("mrs versions", MEMBER),
+    ("mrs history", MEMBER),
     ("mrs meta", MEMBER),
     ("mrs head", MEMBER),
     ("mrs list", MEMBER),

@@ -18,6 +18,8 @@ routes! {
     meta = GET mrs::read::META;
     /// Lists one page of a record's content versions.
     versions = GET mrs::versions::VERSIONS;
+    /// Lists one page of a record's changes.
+    history = GET mrs::history::HISTORY;
     /// Asks whether a record is there.
     head = GET mrs::read::HEAD;
     /// Lists one page of records.

@@ -1,5 +1,6 @@
 //! One record's life: pending upload, active, doomed; and what may be done to it when.
 
+mod changes;
 mod check;
 mod copy;
 mod decide;
@@ -20,6 +21,7 @@ use super::hold::{self, Hold, Kept};
 use super::{CcCode, Md5, Rejection, Revision, Sha256Digest, Tag, Timestamp};
 
 pub use super::names::RecordKey;
+pub use changes::{FieldChange, of_events};
 pub use check::{check_content_type, check_upload_size};
 pub use copy::{CopiedObject, Copy, Source};
 pub use decide::{RecordDecider, not_waited_for, would_complete};

@@ -1,7 +1,9 @@
 //! Every gateway route, in one list. Each is declared where its handler is.
 
 use super::meters::RouteName;
-use super::mrs::{change, complete, containers, copy, due, hold, list, put, read, versions};
+use super::mrs::{
+    change, complete, containers, copy, due, history, hold, list, put, read, versions,
+};
 use super::ofm::invitation;
 use super::ops::{self, maintenance};
 use super::prefixes::Prefixes;
@@ -18,6 +20,7 @@ pub static ROUTES: &[Route] = &[
     complete::COMPLETE,
     read::META,
     versions::VERSIONS,
+    history::HISTORY,
     read::HEAD,
     list::LIST,
     change::TAG_ADD,

@@ -13,7 +13,7 @@ use super::cors::Origins;
 use super::head::HostNames;
 use super::limits::{RateLimits, Rates};
 use super::meters::{HttpMeters, RouteName};
-use super::mrs::history::Histories;
+use super::mrs::histories::Histories;
 use super::prefixes::Prefixes;
 use super::public_url::PublicUrl;
 use super::reply::Build;

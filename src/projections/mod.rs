@@ -9,6 +9,7 @@ pub mod due;
 pub mod error;
 pub mod forget;
 pub mod generation;
+pub mod history;
 pub mod holds;
 pub mod idempotency;
 pub mod identity;

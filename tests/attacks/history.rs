@@ -57,6 +57,7 @@ fn others_are_answered_while_an_org_reads_its_history_again_and_again() {
                         let at = [&query[..], &[("as_of", "2026-01-01T00:00:00Z")]].concat();
                         assert_eq!(server.get(path, &at).status, 404);
                     }
+                    server.get("/mrs/record/history", &query).data();
                     server.get("/mrs/record/versions", &query).data()
                 })
             })

@@ -102,6 +102,7 @@ fn content_that_few_parsers_take_comes_back_as_it_was_put() {
             "g3n mrs get --container demo --record-id file",
             "g3n mrs list --output table",
             "g3n mrs versions --container demo --record-id file",
+            "g3n mrs history --container demo --record-id file",
             "g3n mrs get --container demo --record-id file --out other --output table",
             "g3n journal show --data-dir data --record DEMO/demo/file",
             "g3n journal export --data-dir data --format jsonl",

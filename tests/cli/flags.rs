@@ -40,6 +40,7 @@ const CALLING: &[Row] = &[
     ),
     ("mrs get --container c --record-id r", "ptgskjcf"),
     ("mrs versions --container c --record-id r", "ptgskjcf"),
+    ("mrs history --container c --record-id r", "ptgskjcf"),
     ("mrs meta --container c --record-id r", "ptgskjcf"),
     ("mrs head --container c --record-id r", "ptgskjcf"),
     ("mrs list", "ptgskjcf"),

@@ -139,6 +139,7 @@ fn what_is_done_and_cannot_be_shown_has_a_number_of_its_own() {
         "mrs meta --container demo --record-id r",
         "mrs tag-add --container demo --record-id r --tag t",
         "mrs versions --container demo --record-id r",
+        "mrs history --container demo --record-id r",
         "ops audit",
         "jobs list",
         "whoami",

@@ -187,6 +187,7 @@ const DEBUG_TEXT: &[(&str, &str)] = &[
     ("src/http/mrs/list.rs", "a digest"),
     ("src/http/mrs/due.rs", "a digest"),
     ("src/http/mrs/versions.rs", "a digest"),
+    ("src/http/mrs/history.rs", "a digest"),
     ("src/http/operator/utl.rs", "a digest"),
     ("src/http/operator/audit.rs", "a digest"),
     ("src/http/operator/upkeep.rs", "a digest"),

@@ -14,6 +14,7 @@ use super::run::{Ran, g3n};
 const LISTS: &[&str] = &[
     "mrs list",
     "mrs versions --container c --record-id r",
+    "mrs history --container c --record-id r",
     "mrs due",
     "mrs containers",
     "usm service-account-list",

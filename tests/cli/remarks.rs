@@ -15,6 +15,7 @@ const READ: &[&str] = &[
     "mrs head",
     "mrs list",
     "mrs versions",
+    "mrs history",
     "mrs due",
     "mrs containers",
     "mrs stat",

@@ -8,6 +8,7 @@ mod downloads;
 mod envelope;
 mod errors;
 mod headers;
+mod history;
 mod holds;
 mod idempotency;
 mod idempotency_made;

@@ -35,7 +35,13 @@ fn wrong_credentials_are_told_alike_and_so_is_none() {
 #[test]
 fn an_org_that_is_not_the_callers_answers_as_a_record_that_is_not_there() {
     let server = Server::start();
-    let gets = ["/mrs/record", "/mrs/record/meta", "/mrs/head"];
+    let gets = [
+        "/mrs/record",
+        "/mrs/record/meta",
+        "/mrs/record/versions",
+        "/mrs/record/history",
+        "/mrs/head",
+    ];
     for path in gets {
         let query = |org| [("orgcode", org), ("container", "notes"), ("record_id", "n")];
         let absent = server.get(path, &query("DEMO"));

@@ -2,6 +2,7 @@
 
 mod audit;
 mod due;
+mod history;
 mod rebuild;
 mod rows;
 mod upkeep;

@@ -1,6 +1,7 @@
 //! What tests share: a real server in a process of its own, and a small way to talk to it.
 
 pub(crate) mod certificates;
+pub(crate) mod counting;
 pub(crate) mod dice;
 pub(crate) mod forge;
 pub(crate) mod inside;

@@ -71,6 +71,20 @@ const OTHERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "changes",
+        &[
+            "revision",
+            "at",
+            "type",
+            "changes",
+            "by",
+            "actor",
+            "reason",
+            "erased",
+            "request_id",
+        ],
+    ),
+    (
         "event",
         &[
             "at",

@@ -1,138 +1,210 @@
-//! Reads that walk a record's history: on threads that may block, a few at once, and one of each org at a time.
+//! `GET /mrs/record/history`: what changed a record, newest first, one page at a time.
 
-use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::{IntoParams, ToSchema};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use super::{RECORD_ERRORS, Subject, find};
+use crate::domain::record::{self, FieldChange, RecordEvent, Status};
+use crate::domain::{ErrorTag, EventFamily, Rejection};
+use crate::http::auth::access::{Access, Right};
+use crate::http::call::Call;
+use crate::http::input::{self, LimitIn};
+use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Described, Route, inside};
+use crate::http::state::AppState;
+use crate::journal::{Source, Version};
+use crate::projections::history::{Changed, newest_until};
+use crate::projections::{RecordName, records};
 
-use crate::domain::OrgCode;
-use crate::http::places::Places;
-use crate::http::reply::Refusal;
-use crate::offload;
-use crate::projections::StoreError;
-
-/// Reads of one org that may wait for its own read; past it its callers get 429.
-const WAITING_MAX: u32 = 64;
-
-/// Limits reads of history. Such a read costs as much as its record has changes, which are not limited, so that it must
-/// not delay requests that cost little. An org that asks for many waits for itself: in
-/// the queue for the threads there is one read of each org.
-#[derive(Debug)]
-pub struct Histories {
-    running: Arc<Semaphore>,
-    waiting: Places,
-    orgs: Mutex<HashMap<OrgCode, Arc<Semaphore>>>,
+/// Which record, and how many of its changes at a time.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HistoryQuery {
+    /// The tenant.
+    #[param(value_type = String, required = true)]
+    orgcode: Option<String>,
+    /// The cost centre.
+    cccode: Option<String>,
+    /// The container.
+    #[param(value_type = String, required = true)]
+    container: Option<String>,
+    /// The record's id.
+    #[param(value_type = String, required = true)]
+    record_id: Option<String>,
+    /// `true` shows those of a doomed record too.
+    include_doomed: Option<String>,
+    /// Changes per page: 8 by default, 1 to 256.
+    #[param(value_type = Option<String>)]
+    limit: Option<LimitIn>,
+    /// The next_token of the page before.
+    next_token: Option<String>,
 }
 
-impl Histories {
-    /// At most `max` reads at once.
-    pub fn new(max: usize) -> Self {
-        Self {
-            running: Arc::new(Semaphore::new(max)),
-            waiting: Places::new(max),
-            orgs: Mutex::default(),
-        }
+/// One page of changes.
+#[derive(Serialize, ToSchema)]
+pub struct HistoryAnswer<'a> {
+    /// Newest first, by revision.
+    items: Vec<ChangeView<'a>>,
+    /// Changes a page.
+    limit: usize,
+    /// Token for the next page; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+/// One change of a record: an entry of the journal.
+#[derive(Serialize, ToSchema)]
+pub struct ChangeView<'a> {
+    /// The record's revision with it: 1 for its creation.
+    #[schema(minimum = 1)]
+    revision: Version,
+    /// Position of the entry in the journal.
+    #[schema(minimum = 1)]
+    position: u64,
+    /// When it was decided; of an erased entry, when it was written.
+    #[schema(format = DateTime)]
+    at: String,
+    /// What happened, such as `record.replaced`. A copy of an upload is a `record.created` whose content is complete.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    /// Public id of the principal that changed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a str>,
+    /// The way in: `gateway`, `operator`, `job` or `import`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    source: Option<Source>,
+    /// Who the caller said was acting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a str>,
+    /// The caller's words on why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    /// The caller's code for why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason_code: Option<&'a str>,
+    /// The caller's name for what the change was part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<&'a str>,
+    /// The request that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    /// What changed of the record, in order.
+    #[schema(inline)]
+    changes: Vec<FieldChange>,
+    /// The entry was erased, and nothing else is known of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    erased: bool,
+}
+
+/// Where a page continues: the newest revision that was not shown, and the content version with it (0 when unknown).
+#[derive(Clone, Copy)]
+struct Place {
+    revision: Version,
+    content_version: Option<u64>,
+}
+
+impl Place {
+    fn to_bytes(self) -> Vec<u8> {
+        let version = self.content_version.unwrap_or(0);
+        [self.revision.to_be_bytes(), version.to_be_bytes()].concat()
     }
 
-    /// Runs a read when the org and a thread are free.
-    ///
-    /// # Errors
-    /// `throttled` when too many reads of the org wait already; an internal error when the read fails.
-    pub(super) async fn read<T: Send + 'static>(
-        &self,
-        org: &OrgCode,
-        read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let place = self.waiting.enter(org.as_str(), WAITING_MAX)?;
-        let own = self
-            .orgs
-            .lock()
-            .entry(org.clone())
-            .or_insert_with(one)
-            .clone();
-        let leaving = Leaving(self, org);
-        let turns = (turn(own).await?, turn(self.running.clone()).await?);
-        // They are held until the read has ended, also when its caller has disconnected.
-        let read = offload::blocking(move || {
-            let _held = (place, turns);
-            read()
-        });
-        let read = read.await;
-        drop(leaving);
-        Ok(read??)
+    fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        let (revision, version) = bytes.split_at_checked(8)?;
+        let version = u64::from_be_bytes(version.try_into().ok()?);
+        Some(Self {
+            revision: u64::from_be_bytes(revision.try_into().ok()?),
+            content_version: (version > 0).then_some(version),
+        })
     }
 }
 
-fn one() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(1))
-}
+pub(crate) const HISTORY: Route = Route::get(
+    ("mrs", "/mrs/record/history"),
+    Access::Org(Right::Read),
+    inside!(history),
+    Described::of::<__path_history>(),
+)
+.errors(&[RECORD_ERRORS], &[ErrorTag::InvalidNextToken]);
 
-async fn turn(line: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
-    let turn = line.acquire_owned().await;
-    turn.map_err(Refusal::failed)
-}
-
-/// Removes an org's queue once it is empty.
-struct Leaving<'a>(&'a Histories, &'a OrgCode);
-
-impl Drop for Leaving<'_> {
-    fn drop(&mut self) {
-        let mut orgs = self.0.orgs.lock();
-        // A read that continues without its caller holds a turn, and thus the queue.
-        if orgs
-            .get(self.1)
-            .is_some_and(|own| Arc::strong_count(own) == 1)
-        {
-            orgs.remove(self.1);
-        }
+/// List what changed a record, newest first. A record whose due time has passed reads as doomed at once; its history
+/// shows that as soon as the sweep has noted it.
+#[utoipa::path(get, path = HISTORY.path, params(HistoryQuery),
+    responses((status = 200, description = "One page.", body = crate::http::reply::Good<'static, HistoryAnswer<'static>>)))]
+pub async fn history(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: HistoryQuery = input::query(call)?;
+    let subject = Subject {
+        orgcode: query.orgcode.as_deref(),
+        cccode: query.cccode.as_deref(),
+        container: query.container.as_deref(),
+        record_id: query.record_id.as_deref(),
+    };
+    let key = subject.admit(app, call)?.key()?;
+    let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
+    if find(app, &key)?.status == Status::Doomed && !include_doomed {
+        return Err(Rejection::not_found().into());
     }
+    let limit = query.limit.unwrap_or_default().0;
+    // Debug output of parsed names is unambiguous: every string in it is quoted.
+    let digest: [u8; 32] = Sha256::digest(format!("history {key:?} {include_doomed}")).into();
+    let place = input::cursor(&app.signer, query.next_token.as_deref(), digest)?;
+    let place = match place.as_deref().and_then(Place::of_bytes) {
+        Some(place) => place,
+        None => {
+            let row = records::find(&app.store, RecordName::from(&key))?;
+            let row = row.ok_or_else(Rejection::not_found)?;
+            Place {
+                revision: row.revision.0,
+                content_version: Some(row.content.version),
+            }
+        }
+    };
+    let (journal, its) = (app.journal.clone(), key.clone());
+    let read = move || newest_until(&*journal, &its, place.revision, limit);
+    let changed = app.histories.read(&key.org, read).await?;
+    let mut version = place.content_version;
+    let items: Vec<_> = changed
+        .iter()
+        .map(|changed| view(changed, &mut version))
+        .collect();
+    // A page that came short is the last: what is older was erased.
+    let oldest = changed.get(limit - 1).map(|oldest| oldest.revision);
+    let next = oldest.filter(|oldest| *oldest > 1).map(|oldest| Place {
+        revision: oldest - 1,
+        content_version: version,
+    });
+    Reply::of(&HistoryAnswer {
+        items,
+        limit,
+        next_token: next.map(|next| input::next_token(&app.signer, digest, next.to_bytes())),
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use futures_util::future::poll_immediate;
-
-    use super::*;
-    use crate::domain::ErrorTag;
-
-    fn org(code: &str) -> OrgCode {
-        OrgCode::parse(code).expect("a code")
-    }
-
-    #[actix_web::test]
-    async fn an_org_waits_for_its_own_reads_and_others_do_not() {
-        let histories = Histories::new(2);
-        let (busy, other) = (org("BUSY"), org("OTHER"));
-        let (end, ended) = mpsc::channel::<()>();
-        let first = histories.read(&busy, move || {
-            // The sender's end ends it too.
-            let _: Result<(), _> = ended.recv();
-            Ok(1)
-        });
-        let second = histories.read(&busy, || Ok(2));
-        let (mut first, mut second) = (Box::pin(first), Box::pin(second));
-        assert!(poll_immediate(&mut first).await.is_none());
-        assert!(poll_immediate(&mut second).await.is_none());
-        let waiting = |_| Box::pin(histories.read(&busy, || Ok(3)));
-        let mut many: Vec<_> = (2..WAITING_MAX).map(waiting).collect();
-        for waiting in &mut many {
-            assert!(poll_immediate(waiting).await.is_none());
-        }
-        let refused = histories.read(&busy, || Ok(4)).await;
-        let Err(Refusal::Rejected { rejection, .. }) = refused else {
-            panic!("it is not refused");
-        };
-        assert_eq!(rejection.tag, ErrorTag::Throttled);
-        assert_eq!(histories.read(&other, || Ok(5)).await.ok(), Some(5));
-        drop(end);
-        assert_eq!(first.await.ok(), Some(1));
-        assert_eq!(second.await.ok(), Some(2));
-        for waiting in many {
-            assert_eq!(waiting.await.ok(), Some(3));
-        }
-        assert!(histories.orgs.lock().is_empty());
+/// A change as callers see it. `version` is the content version after it, and becomes that before it.
+fn view<'a>(changed: &'a Changed, version: &mut Option<u64>) -> ChangeView<'a> {
+    let body = changed.entry.body.as_ref();
+    let events = body.map_or(&[][..], |body| &body.events);
+    let own = events.iter().filter_map(RecordEvent::from_event);
+    let (changes, before) = record::of_events(own, *version);
+    *version = before.filter(|_| body.is_some());
+    let origin = body.map(|body| &body.origin);
+    let remarks = origin.map(|origin| &origin.remarks);
+    ChangeView {
+        revision: changed.revision,
+        position: changed.entry.header.position,
+        at: changed.at().to_string(),
+        kind: events.first().map(|event| event.schema().0),
+        by: origin.map(|origin| origin.by.as_str()),
+        source: origin.map(|origin| origin.source),
+        actor: remarks.and_then(|remarks| remarks.actor.as_deref()),
+        reason: remarks.and_then(|remarks| remarks.reason.as_deref()),
+        reason_code: remarks.and_then(|remarks| remarks.reason_code.as_deref()),
+        correlation_id: remarks.and_then(|remarks| remarks.correlation_id.as_deref()),
+        request_id: origin.map(|origin| origin.request_id.as_str()),
+        changes,
+        erased: body.is_none(),
     }
 }

@@ -7,6 +7,7 @@ pub mod copy;
 pub mod due;
 #[cfg(test)]
 mod fuzz;
+pub mod histories;
 pub mod history;
 pub mod hold;
 pub mod list;
