@@ -19,7 +19,7 @@ QUICK = --profile quick --no-default-features --locked --bin g3n
 # As run-local serves.
 SERVE_ARGS ?= --dev
 
-.PHONY: help run test test-tools fmt lint unit doc deny demo openapi-check fuzz fuzz-bounded fuzz-coverage fuzz-requests mutants bench
+.PHONY: help run test test-tools fmt lint unit doc deny demo openapi-check mcp-conformance fuzz fuzz-bounded fuzz-coverage fuzz-requests mutants bench
 .PHONY: install build quick doctor run-local verify smoke-local smoke-remote smoke-cloud
 
 help: ## Show these targets.
@@ -71,6 +71,9 @@ fuzz-coverage: need-cargo
 
 openapi-check: need-cargo ## Run linters and generated clients (Python, TypeScript) against the OpenAPI document; SKIP where they are not available.
 	tests/openapi/check.sh
+
+mcp-conformance: need-cargo ## Run the official MCP suite and other authors' clients (Python, TypeScript); SKIP where they are not available.
+	tests/mcp/check.sh
 
 fuzz-requests: need-cargo
 	tests/fuzz/schemathesis.sh

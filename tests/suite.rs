@@ -16,6 +16,7 @@ mod identity;
 mod jobs;
 mod journal;
 mod logs;
+mod mcp;
 mod metrics;
 mod ops;
 mod projections;

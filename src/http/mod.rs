@@ -18,6 +18,7 @@ mod inbound;
 pub mod input;
 pub mod limits;
 pub mod listener;
+pub mod mcp;
 pub mod meters;
 pub mod mrs;
 pub mod nesting;

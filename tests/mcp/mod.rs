@@ -1,0 +1,4 @@
+//! The Model Context Protocol over real HTTP.
+
+mod conformance;
+mod fixture;
