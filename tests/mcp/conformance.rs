@@ -65,9 +65,6 @@ fn the_bridge_does_what_both_revisions_require() {
     let url = fixture::serve();
     for revision in ["2026-07-28", "2025-11-25"] {
         let text = required(&tools, &url, revision);
-        println!(
-            "{revision}: {}",
-            text.lines().rev().take(12).collect::<Vec<_>>().join("\n")
-        );
+        println!("OK bridge {revision}: {}", total(&text));
     }
 }
