@@ -23,7 +23,7 @@ mod tls;
 mod warnings;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rustix::fs::Mode;
 use tokio::sync::Notify;
@@ -31,6 +31,7 @@ use tokio::sync::Notify;
 use crate::clock::{Clock, Stopwatch};
 use crate::content::ContentStore;
 use crate::development::{self, Seeded};
+use crate::http::Gateway;
 use crate::http::public_url::PublicUrl;
 use crate::http::{openapi, routes};
 use crate::os_error::OsError;
@@ -161,6 +162,8 @@ pub struct Ready {
     pub first_steps: Option<FirstSteps>,
     /// What operators should beware of, each a sentence without its full stop.
     pub warnings: Vec<String>,
+    /// The gateway, for requests from within the process (see [`crate::http::inner`]), as long as the server runs.
+    pub gateway: Weak<Gateway>,
 }
 
 impl Ready {
@@ -232,6 +235,7 @@ async fn run(
         seeded: actors.seeded.clone(),
         first_steps: first_steps::look(options, &stores.store),
         warnings: warnings::of_settings(options, listening),
+        gateway: Arc::downgrade(&base.gateway),
     };
     publish(options, &base, &told)?;
     ready(&told);

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::http::Method;
-use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
 use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
 
 use super::auth::principal::Owner;
 use super::coding::Coding;
+use super::request_head::RequestHead;
 use super::shares::{Bound, Full, Share, Shares};
 use super::turns::Turn;
 use super::{nesting, slow, watched};
@@ -46,6 +46,14 @@ pub struct Bodies {
     memory: Arc<Shares>,
 }
 
+/// Where a body comes from.
+pub enum Source {
+    /// A connection, as it arrives there.
+    Connection(Payload),
+    /// The memory of this process, whole.
+    Memory(Bytes),
+}
+
 /// A body that has arrived.
 #[derive(Debug)]
 pub struct Body {
@@ -73,36 +81,49 @@ impl Bodies {
     /// it. The connection is to be closed then.
     pub async fn read(
         &self,
-        request: &HttpRequest,
-        payload: Payload,
+        head: &RequestHead<'_>,
+        source: Source,
         owner: Owner<'_>,
         turn: Option<&Turn>,
     ) -> Result<Body, Rejection> {
-        if request.method() != Method::POST {
+        if head.method != Method::POST {
             wait(turn, owner).await;
             return Ok(Body {
                 bytes: Bytes::new(),
                 share: None,
             });
         }
-        let coding = Coding::of(request.headers())?;
-        let reading = self.read_whole(request, payload, owner, turn);
-        let body = tokio::time::timeout(self.within, reading).await;
-        let mut body = body.unwrap_or_else(|_| Err(slow::body_too_slow()))?;
+        let coding = Coding::of(head.headers)?;
+        let mut body = match source {
+            Source::Memory(bytes) => self.take_whole(bytes)?,
+            Source::Connection(payload) => {
+                let reading = self.read_whole(head, payload, owner, turn);
+                let body = tokio::time::timeout(self.within, reading).await;
+                body.unwrap_or_else(|_| Err(slow::body_too_slow()))?
+            }
+        };
         wait(turn, owner).await;
         body.bytes = coding.decode(body.bytes, self.bytes_max)?;
         nesting::check(&body.bytes, self.depth_max)?;
         Ok(body)
     }
 
+    /// Takes a body that need not be waited for, and whose memory another request has counted.
+    fn take_whole(&self, bytes: Bytes) -> Result<Body, Rejection> {
+        if bytes.len() > self.bytes_max {
+            return Err(Rejection::body_too_large(self.bytes_max));
+        }
+        Ok(Body { bytes, share: None })
+    }
+
     async fn read_whole(
         &self,
-        request: &HttpRequest,
+        head: &RequestHead<'_>,
         mut payload: Payload,
         owner: Owner<'_>,
         turn: Option<&Turn>,
     ) -> Result<Body, Rejection> {
-        let declared = declared(request);
+        let declared = declared(head.headers);
         if declared.is_some_and(|declared| declared > self.bytes_max) {
             return Err(Rejection::body_too_large(self.bytes_max));
         }
@@ -113,14 +134,16 @@ impl Bodies {
                 Some(next) => next,
                 None => {
                     self.hold(&mut arriving, owner)?;
-                    watched::ask_for_body(request);
+                    if let Some(request) = head.on_connection() {
+                        watched::ask_for_body(request);
+                    }
                     arriving.wait(&mut payload).await?
                 }
             };
             let Some(chunk) = next else {
                 return Ok(arriving.end());
             };
-            let chunk = chunk.map_err(|_| broken(request))?;
+            let chunk = chunk.map_err(|_| broken(head))?;
             let length = arriving.add(chunk);
             if length > turn_ends {
                 turn_ends = length + BYTES_A_TURN;
@@ -170,8 +193,9 @@ async fn wait(turn: Option<&Turn>, owner: Owner<'_>) {
 }
 
 /// A body that is none, or not all of one.
-fn broken(request: &HttpRequest) -> Rejection {
-    watched::fault(request).unwrap_or_else(|| {
+fn broken(head: &RequestHead<'_>) -> Rejection {
+    let fault = head.on_connection().and_then(watched::fault);
+    fault.unwrap_or_else(|| {
         Rejection::new(
             ErrorTag::InvalidJson,
             "The body ended before its announced length.",
@@ -180,8 +204,8 @@ fn broken(request: &HttpRequest) -> Rejection {
 }
 
 /// The length that is announced, if any.
-fn declared(request: &HttpRequest) -> Option<usize> {
-    let length = request.headers().get(CONTENT_LENGTH)?;
+fn declared(headers: &HeaderMap) -> Option<usize> {
+    let length = headers.get(CONTENT_LENGTH)?;
     length.to_str().ok()?.parse().ok()
 }
 
@@ -269,7 +293,9 @@ mod tests {
         let mut payload = actix_web::dev::Payload::from(stream);
         let payload = Payload::from_request(&request, &mut payload).await.unwrap();
         let turn = Turn::new(&turns);
-        let reading = bodies.read(&request, payload, greedy, Some(&turn));
+        let head = RequestHead::of(&request);
+        let source = Source::Connection(payload);
+        let reading = bodies.read(&head, source, greedy, Some(&turn));
         assert!(reading.now_or_never().is_none());
         turns.waiting()
     }

@@ -1,6 +1,5 @@
 //! One request as the handlers see it.
 
-use actix_web::HttpRequest;
 use actix_web::http::header::HeaderName;
 use bytes::Bytes;
 
@@ -11,6 +10,7 @@ use super::auth::principal::Principal;
 use super::limits::RateLimits;
 use super::places::InFlight;
 use super::reply::Refusal;
+use super::request_head::RequestHead;
 use super::trace::Trace;
 use crate::actors::act::AskedAct;
 use crate::domain::{CcCode, OrgCode};
@@ -21,8 +21,8 @@ use crate::projections::Store;
 pub struct Call<'a> {
     /// The facts that answer and log report.
     pub trace: Trace,
-    /// The request line and the headers.
-    pub request: &'a HttpRequest,
+    /// Its method, path, query and headers, and where it comes from.
+    pub head: &'a RequestHead<'a>,
     /// Its body; empty for GET.
     pub body: Bytes,
     /// The caller; absent on public routes.
@@ -42,13 +42,13 @@ pub struct Call<'a> {
 impl<'a> Call<'a> {
     /// A request that has arrived.
     pub fn new(
-        (trace, request, body): (Trace, &'a HttpRequest, Bytes),
+        (trace, head, body): (Trace, &'a RequestHead<'a>, Bytes),
         principal: Option<Principal>,
         access: Access,
     ) -> Self {
         Self {
             trace,
-            request,
+            head,
             body,
             principal,
             operator: None,
@@ -63,7 +63,7 @@ impl<'a> Call<'a> {
 impl Call<'_> {
     /// A header's text, when it is there and readable.
     pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
-        self.request.headers().get(name)?.to_str().ok()
+        self.head.headers.get(name)?.to_str().ok()
     }
 
     /// The caller of a route that requires a credential.

@@ -34,6 +34,17 @@ impl Origins {
         Self(origins.map(str::to_ascii_lowercase).collect())
     }
 
+    /// Which pages may embed content (the Fetch standard, section 3.7, "Cross-Origin-Resource-Policy header"). A browser
+    /// does not say for which page it loads an image, so that listed pages may only if all may; what they may read is for
+    /// [`Origins::allow`] to say.
+    pub(super) fn embedding(&self) -> &'static str {
+        if self.0.is_empty() {
+            "same-origin"
+        } else {
+            "cross-origin"
+        }
+    }
+
     /// The origin of a request, when it is one of these.
     fn listed<'a>(&self, request: &'a HttpRequest) -> Option<&'a HeaderValue> {
         if self.0.is_empty() {

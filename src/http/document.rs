@@ -73,6 +73,15 @@ impl Document {
             with_body: request.method() != Method::HEAD,
         }
     }
+
+    /// The same for a caller who takes the document as it is.
+    pub(super) fn plain(&self) -> Chosen<'_> {
+        Chosen {
+            form: &self.plain,
+            known: false,
+            with_body: true,
+        }
+    }
 }
 
 /// An answer with a document, before it is made.

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use actix_web::HttpRequest;
 use actix_web::http::header::{HOST, HeaderMap, HeaderName};
 
 use super::header_names;
+use super::request_head::RequestHead;
 use crate::domain::{ErrorTag, Rejection};
 
 /// Longest `Host` that is read: a domain name has at most 253 characters (RFC 1035, section 2.3.4), a port 5 digits.
@@ -43,11 +43,11 @@ impl HostNames {
     ///
     /// # Errors
     /// `invalid-input` with the minor `host`.
-    pub fn check(&self, request: &HttpRequest) -> Result<(), Rejection> {
-        if !request.headers().contains_key(HOST) && request.uri().authority().is_none() {
+    pub fn check(&self, head: &RequestHead<'_>) -> Result<(), Rejection> {
+        if !head.names_host() {
             return Ok(());
         }
-        let name = authority(request).and_then(split_port);
+        let name = head.authority().and_then(split_port);
         let allowed = name.is_some_and(|name| {
             is_address(name) || name.eq_ignore_ascii_case(LOCALHOST) || self.has(name)
         });
@@ -86,15 +86,6 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Rejection> {
         }
     }
     Ok(())
-}
-
-/// The host and the port that a request is for: of an absolute target, which counts instead of `Host` (RFC 9112, section
-/// 3.2.2), or else of `Host`; nothing when that is not readable.
-pub(super) fn authority(request: &HttpRequest) -> Option<&str> {
-    match request.uri().authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => request.headers().get(HOST)?.to_str().ok(),
-    }
 }
 
 /// The host of `uri-host [ ":" port ]` (RFC 9110, section 7.2); nothing when it is not of that form.
@@ -171,7 +162,8 @@ mod tests {
         let none = HostNames::default();
         let allows = |names: &HostNames, host: &str| {
             let request = TestRequest::default().insert_header((HOST, host));
-            names.check(&request.to_http_request()).is_ok()
+            let request = request.to_http_request();
+            names.check(&RequestHead::of(&request)).is_ok()
         };
         for host in [
             "one.example",

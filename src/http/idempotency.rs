@@ -106,7 +106,7 @@ pub(super) async fn enter(
     field: Option<&str>,
     org: Option<&OrgCode>,
 ) -> Result<Keyed, Refusal> {
-    let key = key(call.request.headers(), field.map(str::to_owned))?;
+    let key = key(call.head.headers, field.map(str::to_owned))?;
     let Some(key) = key.as_deref().map(check_key).transpose()? else {
         return Ok(Keyed(None));
     };
@@ -261,7 +261,7 @@ fn check_absent(headers: &HeaderMap, why: &str) -> Result<(), Rejection> {
 pub(super) fn check_none(call: &Call<'_>, field: Option<&str>, why: &str) -> Result<(), Rejection> {
     match field {
         Some(_) => Err(invalid(why).with_minor("not-kept")),
-        None => check_absent(call.request.headers(), why),
+        None => check_absent(call.head.headers, why),
     }
 }
 

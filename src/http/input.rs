@@ -110,7 +110,7 @@ pub fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejection> {
 /// # Errors
 /// `invalid-input` naming the parameter.
 pub fn query<T: DeserializeOwned>(call: &Call<'_>) -> Result<T, Rejection> {
-    query_text(call.request.query_string())
+    query_text(call.head.query)
 }
 
 /// The same of a query's text.

@@ -7,9 +7,8 @@
 mod limiter;
 
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderName, HeaderValue};
 
 use self::limiter::{Limiter, TooMany};
@@ -111,9 +110,9 @@ impl RateLimits {
     ///
     /// # Errors
     /// `throttled`.
-    pub fn enter_anonymous(&self, request: &HttpRequest) -> Result<InFlight, Rejection> {
-        self.anonymous(request)?;
-        match request.peer_addr() {
+    pub fn enter_anonymous(&self, peer: Option<SocketAddr>) -> Result<InFlight, Rejection> {
+        self.anonymous(peer)?;
+        match peer {
             Some(peer) => {
                 let key = network(peer.ip());
                 self.in_flight.enter(key, self.address_in_flight_max)
@@ -168,32 +167,32 @@ impl RateLimits {
     ///
     /// # Errors
     /// `throttled`.
-    pub fn anonymous(&self, request: &HttpRequest) -> Result<(), Rejection> {
-        self.anonymous_as(request, 1)
+    pub fn anonymous(&self, peer: Option<SocketAddr>) -> Result<(), Rejection> {
+        self.anonymous_as(peer, 1)
     }
 
     /// The same for an answer that costs as much as several requests.
     ///
     /// # Errors
     /// `throttled`.
-    pub fn anonymous_as(&self, request: &HttpRequest, requests: u32) -> Result<(), Rejection> {
-        take_by_address(self.addresses.as_ref(), request, requests)
+    pub fn anonymous_as(&self, peer: Option<SocketAddr>, requests: u32) -> Result<(), Rejection> {
+        take_by_address(self.addresses.as_ref(), peer, requests)
     }
 
     /// Counts a passcode that is to be checked. Not a wrong one alone: a right one costs as much.
     ///
     /// # Errors
     /// `throttled`.
-    pub fn sign_in(&self, request: &HttpRequest) -> Result<(), Rejection> {
-        take_by_address(self.sign_ins.as_ref(), request, 1)
+    pub fn sign_in(&self, peer: Option<SocketAddr>) -> Result<(), Rejection> {
+        take_by_address(self.sign_ins.as_ref(), peer, 1)
     }
 
     /// The answer to a request that was refused. If it had no valid credential, as the tag shows, it is counted, and once
     /// there are too many, that is the answer.
-    pub fn refuse(&self, request: &HttpRequest, refusal: Refusal, guessed: ErrorTag) -> Refusal {
+    pub fn refuse(&self, peer: Option<SocketAddr>, refusal: Refusal, guessed: ErrorTag) -> Refusal {
         match &refusal {
             Refusal::Rejected { rejection, .. } if rejection.tag == guessed => {
-                let too_many = self.anonymous(request).err();
+                let too_many = self.anonymous(peer).err();
                 too_many.map_or(refusal, Refusal::from)
             }
             Refusal::Rejected { .. } | Refusal::Failed(_) => refusal,
@@ -225,8 +224,8 @@ fn limit_key(principal: &Principal) -> &String {
 }
 
 /// The address a request comes from, as limits count it.
-pub(super) fn peer(request: &HttpRequest) -> Peer {
-    Peer(request.peer_addr().map(|peer| network(peer.ip())))
+pub(super) fn peer(peer: Option<SocketAddr>) -> Peer {
+    Peer(peer.map(|peer| network(peer.ip())))
 }
 
 /// What an address is counted under: an IPv6 subscriber has a whole /64 of them (RFC 6177, section 2).
@@ -243,10 +242,10 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
 /// Connections without an address are not counted.
 fn take_by_address(
     limiter: Option<&Limiter<IpAddr>>,
-    request: &HttpRequest,
+    peer: Option<SocketAddr>,
     requests: u32,
 ) -> Result<(), Rejection> {
-    let (Some(limiter), Some(peer)) = (limiter, request.peer_addr()) else {
+    let (Some(limiter), Some(peer)) = (limiter, peer) else {
         return Ok(());
     };
     let taken = limiter.take_many(&network(peer.ip()), requests);

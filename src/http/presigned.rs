@@ -27,6 +27,7 @@ use super::envelope::{OK, hang_up, respond, with_headers};
 use super::head;
 use super::meters::{Place, content_place};
 use super::reply::{Refusal, unavailable};
+use super::request_head::RequestHead;
 use super::route::{Described, Operation};
 use super::slow::UploadPace;
 use super::state::{AppState, Gateway};
@@ -233,7 +234,7 @@ impl Presigned {
     async fn serve(&self, request: &HttpRequest, payload: Payload, token: &str) -> HttpResponse {
         let mut measured = self.gateway.http_meters().begin_shared();
         measured.at(content_place(request.method(), Place::Download));
-        let mut trace = self.gateway.trace(request);
+        let mut trace = self.gateway.trace(&RequestHead::of(request));
         trace.service = "content";
         trace.route = CONTENT;
         trace.call = trace::name_of(request.method(), "/content");
@@ -242,7 +243,7 @@ impl Presigned {
             return hang_up(respond(&trace, Err(rejection.into())));
         }
         if let Some(mut response) = self.gateway.origins().preflight(request, &trace) {
-            if let Err(rejection) = self.gateway.rate_limits().anonymous(request) {
+            if let Err(rejection) = self.gateway.rate_limits().anonymous(request.peer_addr()) {
                 response = respond(&trace, Err(rejection.into()));
             }
             self.gateway.origins().allow(request, &mut response);
@@ -266,7 +267,7 @@ impl Presigned {
     async fn serve_export(&self, request: &HttpRequest, token: &str) -> HttpResponse {
         let mut measured = self.gateway.http_meters().begin_shared();
         measured.at(content_place(request.method(), Place::Export));
-        let mut trace = self.gateway.trace(request);
+        let mut trace = self.gateway.trace(&RequestHead::of(request));
         trace.service = "content";
         trace.route = export::DOWNLOAD.path;
         trace.call = trace::name_of(request.method(), "/content/export");
@@ -275,7 +276,7 @@ impl Presigned {
             return hang_up(respond(&trace, Err(rejection.into())));
         }
         if let Some(mut response) = self.gateway.origins().preflight(request, &trace) {
-            if let Err(rejection) = self.gateway.rate_limits().anonymous(request) {
+            if let Err(rejection) = self.gateway.rate_limits().anonymous(request.peer_addr()) {
                 response = respond(&trace, Err(rejection.into()));
             }
             self.gateway.origins().allow(request, &mut response);
@@ -299,7 +300,8 @@ impl Presigned {
         answer.unwrap_or_else(|refusal| {
             // The url is the credential here.
             let guessed = ErrorTag::NotAuthorized;
-            let refusal = self.gateway.rate_limits().refuse(request, refusal, guessed);
+            let limits = self.gateway.rate_limits();
+            let refusal = limits.refuse(request.peer_addr(), refusal, guessed);
             let response = respond(trace, Err(refusal));
             match *request.method() {
                 Method::PUT => hang_up(response),
@@ -373,7 +375,7 @@ impl Presigned {
         let mut response = HttpResponse::build(part.status());
         with_headers(&mut response, trace);
         describe(&mut response, &grant);
-        present(&mut response, &disposition);
+        present(&mut response, &disposition, self.gateway.origins());
         let Some((from, bytes)) = part.open(&mut response, grant.size) else {
             return Ok(response.finish());
         };

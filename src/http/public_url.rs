@@ -5,10 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use actix_web::HttpRequest;
-
-use super::head::{HostNames, LOCALHOST, authority, split_port};
-use super::watched::reached_at;
+use super::head::{HostNames, LOCALHOST, split_port};
+use super::request_head::RequestHead;
 
 /// Where callers reach the gateway.
 #[derive(Clone, Debug)]
@@ -37,29 +35,34 @@ impl PublicUrl {
     }
 
     /// The URL, without a slash at its end, for the caller of a request to the gateway.
-    pub fn of(&self, request: &HttpRequest) -> String {
+    pub fn of(&self, head: &RequestHead<'_>) -> String {
         if !self.set.is_empty() {
             return self.set.clone();
         }
-        let local = self.local(request);
-        match authority(request).filter(|host| self.is_own(host, local.ip())) {
+        let local = self.local(head);
+        match head
+            .authority()
+            .filter(|host| self.is_own(host, local.ip()))
+        {
             Some(host) => format!("{}://{}", self.scheme, host.trim_end_matches(':')),
             None => format!("{}://{local}", self.scheme),
         }
     }
 
     /// The same for an operator, whose `Host` names the operators' address.
-    pub(super) fn for_operator(&self, request: &HttpRequest) -> String {
+    pub(super) fn for_operator(&self, head: &RequestHead<'_>) -> String {
         if self.set.is_empty() {
-            format!("{}://{}", self.scheme, self.local(request))
+            format!("{}://{}", self.scheme, self.local(head))
         } else {
             self.set.clone()
         }
     }
 
     /// The gateway's address as the other end of a connection has it.
-    fn local(&self, request: &HttpRequest) -> SocketAddr {
-        let reached = reached_at(request).filter(|_| self.listening.ip().is_unspecified());
+    fn local(&self, head: &RequestHead<'_>) -> SocketAddr {
+        let reached = head
+            .reached_at()
+            .filter(|_| self.listening.ip().is_unspecified());
         reached.map_or_else(
             || reachable(self.listening),
             |address| SocketAddr::new(address.to_canonical(), self.listening.port()),
@@ -114,7 +117,7 @@ mod tests {
         if let Some(host) = host {
             request = request.insert_header((HOST, host));
         }
-        public.of(&request.to_http_request())
+        public.of(&RequestHead::of(&request.to_http_request()))
     }
 
     #[test]
@@ -168,7 +171,8 @@ mod tests {
         let set = PublicUrl::new("https://a.example/x//", listening, HostNames::default());
         let request = TestRequest::default().insert_header((HOST, "localhost"));
         let request = request.to_http_request();
-        assert_eq!(set.of(&request), "https://a.example/x");
-        assert_eq!(set.for_operator(&request), "https://a.example/x");
+        let head = RequestHead::of(&request);
+        assert_eq!(set.of(&head), "https://a.example/x");
+        assert_eq!(set.for_operator(&head), "https://a.example/x");
     }
 }

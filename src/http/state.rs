@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use actix_web::HttpRequest;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::auth::authenticator::Authenticator;
@@ -17,6 +16,7 @@ use super::mrs::histories::Histories;
 use super::prefixes::Prefixes;
 use super::public_url::PublicUrl;
 use super::reply::Build;
+use super::request_head::RequestHead;
 use super::shares::Shares;
 use super::space::Space;
 use super::trace::Trace;
@@ -239,9 +239,9 @@ impl Gateway {
     }
 
     /// A trace for a request.
-    pub fn trace(&self, request: &HttpRequest) -> Trace {
+    pub fn trace(&self, head: &RequestHead<'_>) -> Trace {
         Trace::start(
-            request,
+            head,
             self.clock.clone(),
             self.build.clone(),
             self.http_meters.clone(),

@@ -4,15 +4,16 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::Method;
 use actix_web::http::header::CONTENT_LENGTH;
-use actix_web::{HttpRequest, HttpResponse};
 
 use super::auth::credential::KEY_FINGERPRINT;
 use super::limits::{Shown, network};
 use super::meters::HttpMeters;
 use super::reply::{Build, Stats};
+use super::request_head::RequestHead;
 use super::request_id::request_id;
 use crate::clock::{Clock, Stopwatch};
 use crate::domain::{ErrorTag, OrgCode, Rejection};
@@ -49,6 +50,8 @@ pub struct Trace {
     pub service: &'static str,
     /// The route or the operator function; `unknown` when there is no such one.
     pub route: &'static str,
+    /// What the log has instead of the route, of a request within another.
+    pub label: Option<Word>,
     /// Bytes of the request body read.
     pub bytes_in: usize,
     /// The tenant, once known.
@@ -83,16 +86,17 @@ pub type Denied = (&'static str, &'static str);
 impl Trace {
     /// Starts with a request.
     pub fn start(
-        request: &HttpRequest,
+        head: &RequestHead<'_>,
         clock: Clock,
         build: Build,
         meters: Arc<HttpMeters>,
     ) -> Self {
         Self {
-            request_id: request_id(request.headers()),
+            request_id: request_id(head.headers),
             call: String::new(),
             service: "mrs",
             route: "unknown",
+            label: None,
             bytes_in: 0,
             orgcode: None,
             let_in: false,
@@ -100,9 +104,9 @@ impl Trace {
             actor: None,
             session_fingerprint: None,
             rate_limit: None,
-            method: method(request.method()),
+            method: method(head.method),
             running: Note::default(),
-            address: request.peer_addr().map(|peer| network(peer.ip())),
+            address: head.peer.map(|peer| network(peer.ip())),
             kept: Cell::new(None),
             answered: Cell::new(None),
             received: Cell::new(0),
@@ -116,7 +120,7 @@ impl Trace {
     /// Notes that it is being worked on, for the case that the process ends meanwhile; `at_once`, when what comes next could
     /// be what ends it.
     pub fn runs(&mut self, running: &Running, at_once: bool) {
-        let words = [self.service, self.method, self.route];
+        let words = [self.service, self.method, self.logged_route()];
         self.running = running.begin(&self.request_id, words, at_once);
     }
 
@@ -133,7 +137,13 @@ impl Trace {
             return;
         }
         let (stage, reason) = denial;
-        report::access_denied(stage, reason, status, self.route, &self.request_id);
+        let route = self.logged_route();
+        report::access_denied(stage, reason, status, route, &self.request_id);
+    }
+
+    /// The route, as the log names it.
+    fn logged_route(&self) -> Word {
+        self.label.unwrap_or(self.route)
     }
 
     /// Whether it has lines in the log, refused for a cause; asked again it says the same.
@@ -248,7 +258,7 @@ impl Drop for Trace {
             request_id: RequestId::of(&self.request_id),
             service: self.service,
             method: self.method,
-            route: self.route,
+            route: self.logged_route(),
             status,
             tag,
             latency_us: u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX),

@@ -67,6 +67,14 @@ impl Turns {
         })
     }
 
+    /// The turns of the calling thread: all that it serves share them.
+    pub fn of_thread() -> Rc<Self> {
+        thread_local! {
+            static TURNS: Rc<Turns> = Turns::new();
+        }
+        TURNS.with(Rc::clone)
+    }
+
     fn now_ms(&self) -> u64 {
         self.since.map_or(0, |since| since.millis())
     }

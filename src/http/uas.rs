@@ -131,8 +131,8 @@ pub async fn stat(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     let request: Myself = input::json(&call.body)?;
     let email = required(request.email.as_deref(), "email")?;
     let passcode = required(request.passcode.as_deref(), "passcode")?;
-    app.rate_limits.sign_in(call.request)?;
-    let proven = app.directory.prove(email, passcode, peer(call.request));
+    app.rate_limits.sign_in(call.head.peer)?;
+    let proven = app.directory.prove(email, passcode, peer(call.head.peer));
     let user = session::concealed(app, call, proven.await).await?;
     user.check_enabled()?;
     show(app, &user)
@@ -173,13 +173,13 @@ pub async fn change_passcode(app: &AppState, call: &mut Call<'_>) -> Result<Repl
     let caller = usm::caller(call, request.remarks())?;
     let session = call.caller()?.session_hash.clone();
     let session = session.ok_or_else(not_a_person)?;
-    app.rate_limits.sign_in(call.request)?;
+    app.rate_limits.sign_in(call.head.peer)?;
     let before = identity::user(&app.store, &caller.by)?;
     let others = session::open_of(app, &before).filter(|(hash, _, _)| *hash != session);
     let closed = others.count();
-    let changed = app
-        .directory
-        .change_passcode((old, new), &session, peer(call.request), &caller);
+    let changed =
+        app.directory
+            .change_passcode((old, new), &session, peer(call.head.peer), &caller);
     session::concealed(app, call, changed.await).await?;
     Reply::of(&PasscodeAnswer {
         changed: true,

@@ -223,7 +223,7 @@ pub(crate) const STATUS: Route = Route::get(
 #[utoipa::path(get, path = STATUS.path, params(WhichOffboarding),
     responses((status = 200, description = "The offboarding.", body = crate::http::reply::Good<'static, OffboardingView>)))]
 pub async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let org = match *call.request.method() {
+    let org = match *call.head.method {
         Method::POST => {
             let request: Leaving = input::json(&call.body)?;
             let org = request.org(app, call)?;

@@ -99,7 +99,7 @@ events! {
         service: Word,
         /// `GET`, `HEAD`, `POST`, `PUT`, `DELETE`, `PATCH`, `OPTIONS`, or `other`.
         method: Word,
-        /// The route's template, never the path; the function at the operators' address; `unknown` when there is no such route.
+        /// The route's template, never the path; the function at the operators' address; `unknown` when there is no such route. Of a request that another surface of the server makes for its caller, the surface and its part, such as `mcp/record_get`.
         route: Word,
         /// The status it was answered with; absent when it was not answered.
         status: Option<u16>,
@@ -139,7 +139,7 @@ events! {
         reason: Word,
         /// The status it was answered with.
         status: u16,
-        /// The route's template.
+        /// The route, as in `request`.
         route: Word,
     }
     /// A call of an operator function, and how it ended.

@@ -99,13 +99,13 @@ echo "messages are in the caller's words, and a body may be gzip when that is sa
 
 head_of "$U"
 has '^content-disposition: attachment; filename="page"$' "a download"
-has '^content-security-policy: sandbox$' "a download"
+has "^content-security-policy: sandbox; default-src 'none'$" "a download"
 has '^x-content-type-options: nosniff$' "a download"
 lacks '^access-control' "a download of no page"
 is "$(get /mrs/record -d orgcode="$ORG" -d container=demo -d record_id=page -d disposition=inline)" 200 download "an inline url"
 head_of "$(field url)"
 has '^content-disposition: inline' "an inline download"
-has '^content-security-policy: sandbox$' "an inline download"
+has "^content-security-policy: sandbox; default-src 'none'$" "an inline download"
 head_of -X OPTIONS "$BASE/mrs/record" -H 'Origin: https://app.example' -H 'Access-Control-Request-Method: POST'
 has '^access-control-allow-origin: https://app.example$' "a preflight of a page that is listed"
 head_of -X OPTIONS "$BASE/mrs/record" -H 'Origin: https://other.example' -H 'Access-Control-Request-Method: POST'

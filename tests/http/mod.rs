@@ -27,4 +27,5 @@ mod strangers;
 mod ttl;
 mod upkeep;
 pub(crate) mod versions;
+pub(crate) mod within;
 mod words;

@@ -433,7 +433,10 @@ fn stored_pages_are_saved_and_run_nothing() {
                 &format!("{method} {path} HTTP/1.1\r\nhost: x\r\n\r\n"),
             );
             assert_eq!(answer.header("content-disposition"), Some(said));
-            assert_eq!(answer.header("content-security-policy"), Some("sandbox"));
+            let policy = Some("sandbox; default-src 'none'");
+            assert_eq!(answer.header("content-security-policy"), policy);
+            let embedding = answer.header("cross-origin-resource-policy");
+            assert_eq!(embedding, Some("same-origin"));
             assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
         }
     }

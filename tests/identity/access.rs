@@ -8,6 +8,7 @@ use metarecord::http::routes::ROUTES;
 use serde_json::json;
 
 use super::{Town, record};
+use crate::http::within::assert_same;
 use crate::support::Got;
 
 /// What each kind of caller hears, in the order of `KINDS`, by what a route asks for.
@@ -98,16 +99,15 @@ fn every_route_lets_in_whom_the_table_says() {
                 path if path.starts_with("/utl/") => "?orgcode=one",
                 _ => "?orgcode=one&container=notes&record_id=there",
             };
-            let got = match route.method.as_str() {
+            let (query, body) = match route.method.as_str() {
                 "GET"
                     if ["/mrs/", "/ofm/", "/utl/"]
                         .iter()
                         .any(|of| route.path.starts_with(of)) =>
                 {
-                    town.server
-                        .call("GET", &format!("{}{query}", route.path), &headers, None)
+                    (query, None)
                 }
-                "GET" => town.server.call("GET", route.path, &headers, None),
+                "GET" => ("", None),
                 _ => {
                     // Too little for anything to happen, and enough to be asked who one is.
                     let body = match route.path {
@@ -135,9 +135,21 @@ fn every_route_lets_in_whom_the_table_says() {
                         }
                         _ => json!({}),
                     };
-                    town.server.call("POST", route.path, &headers, Some(&body))
+                    ("", Some(body))
                 }
             };
+            let method = route.method.as_str();
+            let path = format!("{}{query}", route.path);
+            let got = town.server.call(method, &path, &headers, body.as_ref());
+            let asked = (route.path, query.trim_start_matches('?'));
+            let within = town
+                .server
+                .call_within(method, asked, &headers, body.as_ref());
+            assert_same(
+                &got,
+                &within,
+                &format!("{method} {path} as {}", KINDS[number]),
+            );
             let told = heard(&got, route.access != Access::Public);
             assert_eq!(
                 told,

@@ -64,6 +64,7 @@ fn credentials_and_those_who_hold_them_print_nothing_of_them() {
         seeded: Some(seeded),
         first_steps: None,
         warnings: Vec::new(),
+        gateway: std::sync::Weak::new(),
     };
     shows_nothing("what a server tells when it is ready", &ready);
     let user = User {

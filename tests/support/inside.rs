@@ -1,12 +1,17 @@
 //! A server in the test's own process, by a clock that the test moves.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::test::TestRequest;
 use metarecord::boot::{self, Options};
 use metarecord::clock::Clock;
 use metarecord::config::Settings;
 use metarecord::domain::Timestamp;
+use metarecord::http::Gateway;
+use metarecord::http::inner::{self, Caller, InnerAnswer, InnerRequest};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -24,6 +29,7 @@ pub(crate) struct Inside {
     pub(crate) session_guid: String,
     pub(crate) secret_code: String,
     operator_token: String,
+    gateway: std::sync::Weak<Gateway>,
     agent: ureq::Agent,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -77,6 +83,7 @@ impl Inside {
                 .as_str()
                 .expect("a token")
                 .to_owned(),
+            gateway: ready.gateway,
             agent: agent(),
             stop: Some(stop),
             thread: Some(thread),
@@ -152,6 +159,38 @@ impl Inside {
         }
     }
 
+    /// The gateway of the running server.
+    pub(crate) fn gateway(&self) -> Arc<Gateway> {
+        self.gateway.upgrade().expect("the server runs")
+    }
+
+    /// The same call of the gateway as another surface of the server makes it.
+    pub(crate) fn call_within(
+        &self,
+        method: &str,
+        (path, query): (&'static str, &str),
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Got {
+        let request = within(method, (path, query), headers, body);
+        let gateway = self.gateway();
+        let answer = on_a_thread_that_serves(inner::carry_out(&gateway, request));
+        of_answer(answer)
+    }
+
+    /// The same call of an operator function as another surface of the server makes it.
+    pub(crate) fn invoke_within(
+        &self,
+        path: &'static str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Got {
+        let request = within("POST", (path, ""), headers, Some(body));
+        let gateway = self.gateway();
+        let answer = on_a_thread_that_serves(inner::carry_out_for_operator(&gateway, request));
+        of_answer(answer)
+    }
+
     /// A GET with the development session.
     pub(crate) fn get(&self, path: &str) -> Got {
         let request = self.agent.get(format!("{}{path}", self.base_url));
@@ -213,4 +252,55 @@ pub(crate) fn invoke(
     got(request
         .content_type("application/json")
         .send(body.to_string()))
+}
+
+/// A request within one that comes from this machine with these headers.
+pub(crate) fn within(
+    method: &str,
+    (path, query): (&'static str, &str),
+    headers: &[(&str, &str)],
+    body: Option<&Value>,
+) -> InnerRequest {
+    let mut outer = TestRequest::post()
+        .uri("/outer")
+        .peer_addr(([127, 0, 0, 1], 9).into());
+    for (name, value) in headers {
+        outer = outer.append_header((*name, *value));
+    }
+    let mut caller = Caller::of(&outer.to_http_request());
+    for (name, value) in headers
+        .iter()
+        .filter(|(name, _)| *name == "idempotency-key")
+    {
+        let name = HeaderName::try_from(*name).expect("a name");
+        caller = caller.with(name, HeaderValue::from_str(value).expect("a value"));
+    }
+    InnerRequest {
+        label: "test/within",
+        method: method.parse().expect("a method"),
+        path,
+        query: query.to_owned(),
+        caller,
+        body: body.map(Value::to_string).unwrap_or_default().into(),
+    }
+}
+
+/// Awaits what is to be awaited where requests are served.
+pub(crate) fn on_a_thread_that_serves<T>(work: impl Future<Output = T>) -> T {
+    let runtime = actix_web::rt::Runtime::new().expect("a runtime");
+    runtime.block_on(work)
+}
+
+fn of_answer(answer: InnerAnswer) -> Got {
+    let seconds = answer.retry_after_seconds;
+    let header = |name: &str, value: String| (name.to_owned(), value);
+    let retry_after = seconds.map(|seconds| header("retry-after", seconds.to_string()));
+    let replayed = answer
+        .replayed
+        .then(|| header("idempotent-replay", "true".to_owned()));
+    Got {
+        status: answer.status.as_u16(),
+        headers: retry_after.into_iter().chain(replayed).collect(),
+        bytes: answer.body.to_vec(),
+    }
 }

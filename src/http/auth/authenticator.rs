@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
 use ipnet::IpNet;
 
@@ -20,6 +19,7 @@ use crate::domain::rejection::Denial;
 use crate::domain::{OrgCode, Rejection};
 use crate::http::header_names;
 use crate::http::reply::Refusal;
+use crate::http::request_head::RequestHead;
 use crate::projections::{Store, identity, ops};
 use crate::token::Verifier;
 
@@ -31,8 +31,10 @@ const JWT_SUBJECT: &str = "jwt:";
 /// The same prefix for a user whom a header names.
 pub(in crate::http) const HEADER_SUBJECT: &str = "header:";
 
+/// Headers that say who calls, on a developer's own machine: the user, the org and the role there.
+pub(in crate::http) const IDENTITY: [&str; 3] = ["x-user", "x-tenant", "x-role"];
 /// Headers that proxies add. Who the client of a proxy is cannot be known from them.
-const FORWARDING: &[&str] = &[
+pub(in crate::http) const FORWARDING: &[&str] = &[
     "forwarded",
     "via",
     "x-forwarded-for",
@@ -75,8 +77,8 @@ impl Authenticator {
     ///
     /// # Errors
     /// `invalid-session`; an internal error when the projections cannot be read.
-    pub fn principal(&self, request: &HttpRequest) -> Result<Principal, Refusal> {
-        let headers = request.headers();
+    pub fn principal(&self, head: &RequestHead<'_>) -> Result<Principal, Refusal> {
+        let headers = head.headers;
         let session = credential(headers, &header_names::X_SESSION_GUID)?;
         let api_key = credential(headers, &header_names::X_API_KEY)?;
         let authorization = Authorization::of(headers);
@@ -94,12 +96,12 @@ impl Authenticator {
             (Some(guid), _) => self.person(guid),
             (None, Some(api_key)) => {
                 let principal = self.account(api_key)?;
-                check_address(&principal, request)?;
+                check_address(&principal, head)?;
                 Ok(principal)
             }
             (None, None) => match token {
                 Some(token) => self.bearer_of(token),
-                None if self.header_identity => self.from_headers(request),
+                None if self.header_identity => self.from_headers(head),
                 None if authorization == Authorization::Other => {
                     Err(invalid(Denial::CredentialMalformed).into())
                 }
@@ -136,18 +138,16 @@ impl Authenticator {
     }
 
     /// The caller whom headers name, when the request comes from this machine and was not passed on by another.
-    fn from_headers(&self, request: &HttpRequest) -> Result<Principal, Refusal> {
-        let headers = request.headers();
+    fn from_headers(&self, head: &RequestHead<'_>) -> Result<Principal, Refusal> {
+        let headers = head.headers;
         let passed_on = FORWARDING.iter().any(|name| headers.contains_key(*name));
-        let local = request
-            .peer_addr()
-            .is_some_and(|peer| peer.ip().is_loopback());
+        let local = head.peer.is_some_and(|peer| peer.ip().is_loopback());
         if passed_on || !local {
             return Err(invalid(Denial::HeadersForwarded).into());
         }
         let named = |name: &str| credential(headers, name);
-        let (Some(user), Some(tenant), Some(role)) =
-            (named("x-user")?, named("x-tenant")?, named("x-role")?)
+        let [user, tenant, role] = IDENTITY;
+        let (Some(user), Some(tenant), Some(role)) = (named(user)?, named(tenant)?, named(role)?)
         else {
             return Err(invalid(Denial::CredentialMissing).into());
         };
@@ -265,9 +265,9 @@ impl Authenticator {
 }
 
 /// Refuses a key that is used from elsewhere than it may be. The address is that of the connection.
-fn check_address(principal: &Principal, request: &HttpRequest) -> Result<(), Rejection> {
+fn check_address(principal: &Principal, head: &RequestHead<'_>) -> Result<(), Rejection> {
     let allowed = &principal.allowed_addresses;
-    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    let peer = head.peer.map(|peer| peer.ip().to_canonical());
     let within = |peer: IpAddr| allowed.iter().any(|network| network.contains(&peer));
     if allowed.is_empty() || peer.is_some_and(within) {
         Ok(())

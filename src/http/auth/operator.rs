@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
 
-use actix_web::HttpRequest;
+use actix_web::http::header::HeaderMap;
 use subtle::ConstantTimeEq;
 
 use super::credential::Authorization;
@@ -51,21 +51,21 @@ impl OperatorAccess {
         }
     }
 
-    /// Who calls, or why nobody is known by the request's token.
+    /// Who calls, or why nobody is known by the token in these headers.
     ///
     /// # Errors
     /// [`Refusal`] when the projections cannot be read.
     pub(in crate::http) fn identify(
         &self,
         (store, now): (Option<&Store>, Timestamp),
-        request: &HttpRequest,
+        headers: &HeaderMap,
     ) -> Result<Identified, Refusal> {
-        let given = match Authorization::of(request.headers()) {
+        let given = match Authorization::of(headers) {
             Authorization::Bearer(given) if given.len() <= TOKEN_BYTES_MAX => given,
             Authorization::Bearer(_) => return Ok(Err(refused(MALFORMED))),
             Authorization::Other => return Ok(Err(refused(OTHER_SCHEME))),
             Authorization::Twice => return Ok(Err(refused(TWICE))),
-            Authorization::None => return Ok(Err(without_token(request))),
+            Authorization::None => return Ok(Err(without_token(headers))),
         };
         let first = self.first();
         if bool::from(given.as_bytes().ct_eq(first.as_bytes())) {
@@ -138,8 +138,7 @@ fn refused(message: impl Into<String>) -> Rejection {
     Rejection::new(ErrorTag::NotAuthorized, message)
 }
 
-fn without_token(request: &HttpRequest) -> Rejection {
-    let headers = request.headers();
+fn without_token(headers: &HeaderMap) -> Rejection {
     let tenants = [&header_names::X_SESSION_GUID, &header_names::X_API_KEY];
     match tenants.into_iter().find(|name| headers.contains_key(*name)) {
         Some(name) => refused(format!(

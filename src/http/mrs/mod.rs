@@ -242,7 +242,7 @@ fn keyed_by(
     field: Option<&str>,
     place: &[&str],
 ) -> Result<Option<Idempotency>, Refusal> {
-    let given = idempotency::key(call.request.headers(), field.map(str::to_owned))?;
+    let given = idempotency::key(call.head.headers, field.map(str::to_owned))?;
     let Some(given) = given.as_deref().map(idempotency::check_key).transpose()? else {
         return Ok(None);
     };

@@ -117,7 +117,7 @@ pub(crate) const PUT: Route = Route::post(
     responses((status = 200, description = "The record.", body = crate::http::reply::Good<'static, PutAnswer<'static>>)))]
 pub async fn put(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let mut request: PutRequest = input::json(&call.body)?;
-    let headers = call.request.headers();
+    let headers = call.head.headers;
     request.idempotency_key = idempotency::key(headers, request.idempotency_key.take())?;
     let subject = Subject {
         orgcode: request.orgcode.as_deref(),
@@ -214,7 +214,7 @@ fn answer(
                 .expires_at
                 .plus_millis(millis(app.mrs.complete_grace_seconds)),
         };
-        let base = app.public_url.of(call.request);
+        let base = app.public_url.of(call.head);
         let whose = (base.as_str(), call.caller()?.user_id.as_str());
         answer.upload = Some(Upload::of(app, &grant, whose));
         answer.content_token = Some(app.signer.seal(Purpose::ContentToken, &token));

@@ -235,7 +235,7 @@ fn with_content(
             if is_lost(app, key, record)? {
                 return Err(content_lost(record.content.version).into());
             }
-            let base = app.public_url.of(call.request);
+            let base = app.public_url.of(call.head);
             let whose = (&key.org, base.as_str(), call.caller()?.user_id.as_str());
             let what = (&record.content, object_id);
             answer.download = Some(Download::of(app, whose, what, disposition));

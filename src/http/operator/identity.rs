@@ -66,7 +66,7 @@ pub(super) async fn create_user(app: &AppState, call: &mut Call<'_>) -> Result<R
     let caller = keyed.sign(caller);
     let user = app
         .directory
-        .create_user(email, passcode, verified, (peer(call.request), &caller))
+        .create_user(email, passcode, verified, (peer(call.head.peer), &caller))
         .await?;
     uas::show(app, &user)
 }

@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod clock;
 mod code;
+mod dispatch;
 mod erasure;
 mod hold;
 mod identity;
@@ -37,6 +38,7 @@ use crate::domain::{ErrorTag, Rejection};
 use crate::journal::{Remarks, Source};
 use crate::projections::identity as users;
 
+pub(super) use dispatch::carry_out;
 pub use listener::configure;
 
 /// Purpose of the keyed hash under which it is known who gave a secret code and where.
@@ -280,7 +282,7 @@ async fn check_code(
 /// The form in which it is kept which operator gave a right or wrong secret code, and from which address. All connections
 /// to a Unix socket are one.
 fn address_hash(app: &AppState, call: &Call<'_>, by: &str) -> String {
-    let address = limits::peer(call.request).0;
+    let address = limits::peer(call.head.peer).0;
     let address = address.map(|address| address.to_string());
     let address = format!("{} {by}", address.unwrap_or_default());
     let hash = app.signer.keyed_hash(ADDRESS_HASH, address.as_bytes());

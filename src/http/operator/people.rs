@@ -85,7 +85,7 @@ pub(super) async fn reset_passcode(app: &AppState, call: &mut Call<'_>) -> Resul
     let passcode = request.passcode.as_ref().map(|code| code.text());
     let passcode = required(passcode, "passcode")?;
     ask(app, call, &caller, (&user_id, &[])).await?;
-    let from = peer(call.request);
+    let from = peer(call.head.peer);
     let directory = &app.directory;
     let reset = directory.reset_passcode(&user_id, passcode, from, &caller);
     uas::show(app, &reset.await?)

@@ -127,7 +127,7 @@ pub(super) async fn export_list(app: &AppState, call: &mut Call<'_>) -> Result<R
 pub(super) async fn export_file(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FileQuery = input::json(&call.body)?;
     let org = org(call, query.orgcode.as_deref())?;
-    let base = app.public_url.for_operator(call.request);
+    let base = app.public_url.for_operator(call.head);
     one_file(app, (&org, &base, super::OPERATOR), &query).await
 }
 

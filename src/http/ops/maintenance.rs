@@ -178,7 +178,7 @@ pub async fn list_by_post(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
 
 /// A GET's query, or a POST's body.
 fn read<T: serde::de::DeserializeOwned>(call: &Call<'_>) -> Result<T, Rejection> {
-    match *call.request.method() {
+    match *call.head.method {
         Method::POST => input::json(&call.body),
         _ => input::query(call),
     }

@@ -67,7 +67,7 @@ impl Presigned {
         let mut response = HttpResponse::build(part.status());
         with_headers(&mut response, trace);
         describe(&mut response, &grant, &etag);
-        present(&mut response, &disposition);
+        present(&mut response, &disposition, self.gateway.origins());
         if part.status() == StatusCode::NOT_MODIFIED {
             return Ok(response.finish());
         }

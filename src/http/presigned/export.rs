@@ -69,7 +69,7 @@ impl Presigned {
             name: file.to_owned(),
             inline: false,
         };
-        present(&mut response, &disposition);
+        present(&mut response, &disposition, self.gateway.origins());
         let Some((from, bytes)) = part.open(&mut response, grant.size) else {
             return Ok(response.finish());
         };

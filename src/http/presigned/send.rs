@@ -10,6 +10,7 @@ use futures_util::stream;
 
 use super::whole::Whole;
 use crate::content::sign::{Disposition, DownloadGrant};
+use crate::http::cors::Origins;
 use crate::http::shares::Share;
 use crate::offload;
 
@@ -27,9 +28,17 @@ pub(super) fn describe(response: &mut HttpResponseBuilder, grant: &DownloadGrant
         .insert_header((header::ACCEPT_RANGES, "bytes"));
 }
 
+/// What a page made of content may do in a browser: it is of no origin, runs nothing and loads nothing (Content Security
+/// Policy Level 3, sections 6.1.3 and 6.3.2).
+const POLICY: &str = "sandbox; default-src 'none'";
+
 /// Says how a browser is to present content, which is anybody's: it saves it, unless it was asked to show it when the url
-/// was made, and what it shows is of no origin and runs nothing (RFC 6266; Content Security Policy Level 3, section 6.3.2).
-pub(super) fn present(response: &mut HttpResponseBuilder, disposition: &Disposition) {
+/// was made (RFC 6266), and what it shows has no rights. Only pages of some origins may embed it.
+pub(super) fn present(
+    response: &mut HttpResponseBuilder,
+    disposition: &Disposition,
+    origins: &Origins,
+) {
     let kind = if disposition.inline {
         "inline"
     } else {
@@ -47,7 +56,8 @@ pub(super) fn present(response: &mut HttpResponseBuilder, disposition: &Disposit
     };
     response
         .insert_header((header::CONTENT_DISPOSITION, value))
-        .insert_header((header::CONTENT_SECURITY_POLICY, "sandbox"));
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((header::CROSS_ORIGIN_RESOURCE_POLICY, origins.embedding()));
 }
 
 /// The answer to a `HEAD`: with the length that a `GET` would have, and no bytes.

@@ -2,15 +2,18 @@
 //! thread is given, and a request is polled once.
 
 use actix_web::FromRequest as _;
+use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use futures_util::FutureExt as _;
 
+use super::super::auth::principal::Owner;
 use super::super::bodies::BodyLimits;
 use super::super::cors::Origins;
 use super::super::head::HostNames;
 use super::super::limits::{Rate, Rates};
 use super::super::org_limits::OrgLimits;
 use super::super::prefixes::Prefixes;
+use super::super::routes;
 use super::super::state::ListenerLimits;
 use super::*;
 use crate::clock::Clock;
@@ -66,7 +69,7 @@ async fn answered_at_once(request: TestRequest, anonymous_ns: u64) -> Option<u16
     let payload = Payload::from_request(&request, &mut payload).await.unwrap();
     let turn = Turn::new(&turns);
     let mut measured = gateway.http_meters().begin();
-    let serving = serve(&gateway, request, payload, (&mut measured, &turn));
+    let serving = serve(&gateway, &request, payload, (&mut measured, &turn));
     let response = serving.now_or_never();
     assert_eq!(turns.waiting(), usize::from(response.is_none()));
     response.map(|response| response.status().as_u16())

@@ -193,8 +193,8 @@ pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     let passcode = required(request.passcode.as_deref(), "passcode")?;
     let session_label = label("session_label", request.session_label.as_deref())?;
     let caller = request.caller(call, "nobody")?;
-    app.rate_limits.sign_in(call.request)?;
-    let from = (peer(call.request), &caller);
+    app.rate_limits.sign_in(call.head.peer)?;
+    let from = (peer(call.head.peer), &caller);
     let signed_in = app.directory.sign_in(email, passcode, session_label, from);
     let signed_in = concealed(app, call, signed_in.await).await?;
     let fingerprint =

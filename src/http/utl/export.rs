@@ -128,7 +128,7 @@ pub async fn file(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     let query: FileQuery = input::query(call)?;
     let org = admit(app, call, query.orgcode.as_deref())?;
     let by = call.caller()?.user_id.clone();
-    let base = app.public_url.of(call.request);
+    let base = app.public_url.of(call.head);
     one_file(app, (&org, &base, &by), &query).await
 }
 
