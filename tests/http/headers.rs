@@ -414,7 +414,7 @@ fn each_header_that_is_odd_is_ignored_or_refused_by_its_name() {
 }
 
 /// Headers that only answers have.
-const OF_ANSWERS: [&str; 2] = ["x-api-version", "idempotent-replay"];
+const OF_ANSWERS: [&str; 3] = ["x-api-version", "idempotent-replay", "retry-after"];
 
 /// The names of headers that sources read from requests by name: `.header("..")`, `get(NAME)`, `IfMatch::parse(..)`.
 fn read_by(text: &str) -> BTreeSet<String> {
