@@ -31,22 +31,16 @@ pub enum OsError {
 impl OsError {
     /// What an error is, by its own code or that of what caused it.
     pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
+        chain(error).find_map(|error| {
             let known = error
                 .downcast_ref::<io::Error>()
                 .or_else(|| error.downcast_ref::<Arc<io::Error>>().map(|error| &**error));
-            let found = match known.and_then(io::Error::raw_os_error) {
+            match known.and_then(io::Error::raw_os_error) {
                 Some(code) => Self::of_code(code),
                 // A database hands on the text alone.
                 None => Self::of_text(&error.to_string()),
-            };
-            if found.is_some() {
-                return found;
             }
-            next = error.source();
-        }
-        None
+        })
     }
 
     /// What an error is that is known by its text, as Rust writes it for people or for programmers.
@@ -129,14 +123,24 @@ fn process_files() -> String {
     )
 }
 
+/// An error and its causes, the outermost first.
+pub fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
+        (*error).source()
+    })
+}
+
+/// An error and its causes in one sentence, the outermost first: `a: b: c`.
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let texts: Vec<_> = chain(error).map(ToString::to_string).collect();
+    texts.join(": ")
+}
+
 /// An error with its causes, and what to do where the operating system is the cause, in one sentence.
 pub fn describe(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
+    let mut text = with_causes(error);
     if let Some(known) = OsError::of(error) {
         text.push_str(&format!("; {}", known.advice()));
     }
@@ -176,6 +180,15 @@ mod tests {
             assert!(told.starts_with("the marker cannot be written: "), "{told}");
             assert!(told.contains(word), "{told}");
         }
+    }
+
+    #[test]
+    fn every_cause_is_in_the_sentence_once() {
+        let cause = io::Error::other("no such page");
+        let middle = Outer(Arc::new(io::Error::other(Outer(Arc::new(cause)))));
+        let text = "the marker cannot be written: the marker cannot be written: no such page";
+        assert_eq!(with_causes(&middle), text);
+        assert_eq!(chain(&middle).count(), 3);
     }
 
     #[test]

@@ -21,19 +21,24 @@ const SALT_BYTES: usize = 16;
 
 /// Why a code could not be hashed.
 #[derive(Debug, thiserror::Error)]
-#[error("scrypt failed: {0}")]
-pub struct HashError(String);
+pub enum HashError {
+    /// The parameters, which are fixed, do not suit the library.
+    #[error("scrypt does not take its parameters")]
+    Parameters(#[source] scrypt::errors::InvalidParams),
+    /// The hash could not be made.
+    #[error("scrypt failed")]
+    Hash(#[source] scrypt::password_hash::Error),
+}
 
 /// A code's hash in PHC form, with a new salt. Takes some ten milliseconds and 32 MiB.
 ///
 /// # Errors
 /// When scrypt refuses its parameters, which are fixed.
 pub fn hash(code: &str) -> Result<String, HashError> {
-    let failed = |what: String| HashError(what);
-    let params = Params::new(LOG_N, R, P).map_err(|error| failed(error.to_string()))?;
+    let params = Params::new(LOG_N, R, P).map_err(HashError::Parameters)?;
     let hash: PasswordHash = Scrypt::new_with_params(params)
         .hash_password_with_salt(code.as_bytes(), &random_bytes::<SALT_BYTES>())
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(HashError::Hash)?;
     Ok(hash.to_string())
 }
 

@@ -1,10 +1,13 @@
 //! Exports of orgs: made in small steps, each durable before the next, given out file by file, and removed.
 
+mod error;
+mod files;
 mod make;
+mod objects;
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -16,9 +19,11 @@ use crate::domain::offboarding::Counts;
 use crate::export::check::parse_manifest;
 use crate::export::{CONTENT, FileEntry, MANIFEST, Manifest, is_file_name};
 use crate::journal::Journal;
-use crate::os_error::describe;
 use crate::projections::Store;
+use files::sync_dir;
 use make::Making;
+
+pub use error::ExportsError;
 
 /// The org, the name and the extent of an export.
 #[derive(Clone, Debug)]
@@ -51,7 +56,7 @@ impl Exports {
         &self,
         order: &Order,
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Option<(String, Counts)>, String> {
+    ) -> Result<Option<(String, Counts)>, ExportsError> {
         let directory = self.directory(&order.org, &order.export_id);
         let making = Making {
             exports: self,
@@ -59,20 +64,22 @@ impl Exports {
             go_on,
             directory,
         };
-        making.run().map_err(|error| describe(&error))
+        making.run()
     }
 
     /// The manifest of a finished export; `None` when it is not there.
     ///
     /// # Errors
-    /// The text of an I/O error, or of a manifest that cannot be parsed.
-    pub fn manifest(&self, org: &OrgCode, export_id: &str) -> Result<Option<Manifest>, String> {
+    /// [`ExportsError`] for a failed read, or a manifest that cannot be parsed.
+    pub fn manifest(
+        &self,
+        org: &OrgCode,
+        export_id: &str,
+    ) -> Result<Option<Manifest>, ExportsError> {
         match fs::read(self.directory(org, export_id).join(MANIFEST)) {
-            Ok(text) => parse_manifest(&text)
-                .map(Some)
-                .map_err(|error| describe(&error)),
+            Ok(text) => Ok(Some(parse_manifest(&text)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(describe(&error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -80,21 +87,19 @@ impl Exports {
     /// then what it names, then the content files.
     ///
     /// # Errors
-    /// The text of a failed read.
+    /// [`ExportsError`] for a failed read, or a list that cannot be parsed.
     pub fn list(
         &self,
         (org, export_id): (&OrgCode, &str),
         manifest_sha256: &str,
         from: u64,
         limit: usize,
-    ) -> Result<(Vec<FileEntry>, Option<u64>), String> {
+    ) -> Result<(Vec<FileEntry>, Option<u64>), ExportsError> {
         let Some(manifest) = self.manifest(org, export_id)? else {
             return Ok((Vec::new(), None));
         };
         let directory = self.directory(org, export_id);
-        let size = fs::metadata(directory.join(MANIFEST))
-            .map_err(|error| describe(&error))?
-            .len();
+        let size = fs::metadata(directory.join(MANIFEST))?.len();
         let own = FileEntry {
             name: MANIFEST.to_owned(),
             size,
@@ -109,25 +114,20 @@ impl Exports {
             .collect();
         let mut next = from + items.len() as u64;
         // After those, an offset counts bytes of the list.
-        let mut lines =
-            BufReader::new(File::open(directory.join(CONTENT)).map_err(|error| describe(&error))?);
+        let mut lines = BufReader::new(File::open(directory.join(CONTENT))?);
         let behind = next.saturating_sub(fixed.len() as u64);
-        lines
-            .seek(SeekFrom::Start(behind))
-            .map_err(|error| describe(&error))?;
+        lines.seek(SeekFrom::Start(behind))?;
         let mut line = Vec::new();
         while next >= fixed.len() as u64 {
             line.clear();
-            let read = lines
-                .read_until(b'\n', &mut line)
-                .map_err(|error| describe(&error))?;
+            let read = lines.read_until(b'\n', &mut line)?;
             if read == 0 {
                 return Ok((items, None));
             }
             if items.len() == limit {
                 break;
             }
-            items.push(serde_json::from_slice(&line).map_err(|error| describe(&error))?);
+            items.push(serde_json::from_slice(&line)?);
             next += read as u64;
         }
         Ok((items, Some(next)))
@@ -136,53 +136,57 @@ impl Exports {
     /// Bytes of one of an export's files; `None` when there is none.
     ///
     /// # Errors
-    /// The text of an I/O error.
-    pub fn size(&self, org: &OrgCode, export_id: &str, name: &str) -> Result<Option<u64>, String> {
+    /// [`ExportsError`] for a failed read.
+    pub fn size(
+        &self,
+        org: &OrgCode,
+        export_id: &str,
+        name: &str,
+    ) -> Result<Option<u64>, ExportsError> {
         if !is_file_name(name) || !is_id(export_id) {
             return Ok(None);
         }
         match fs::metadata(self.directory(org, export_id).join(name)) {
             Ok(metadata) => Ok(Some(metadata.len())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(describe(&error)),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Opens a part of one of an export's files; `None` when there is none.
     ///
     /// # Errors
-    /// The text of an I/O error.
+    /// [`ExportsError`] for a failed read.
     pub fn read(
         &self,
         (org, export_id, name): (&OrgCode, &str, &str),
         from: u64,
         bytes: u64,
-    ) -> Result<Option<Box<dyn Read + Send>>, String> {
+    ) -> Result<Option<Box<dyn Read + Send>>, ExportsError> {
         if !is_file_name(name) || !is_id(export_id) {
             return Ok(None);
         }
         let mut file = match File::open(self.directory(org, export_id).join(name)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(describe(&error)),
+            Err(error) => return Err(error.into()),
         };
-        file.seek(SeekFrom::Start(from))
-            .map_err(|error| describe(&error))?;
+        file.seek(SeekFrom::Start(from))?;
         Ok(Some(Box::new(file.take(bytes))))
     }
 
     /// Removes an export with all it holds; absent is fine.
-    pub(super) fn remove(&self, org: &OrgCode, export_id: &str) -> Result<(), String> {
+    pub(super) fn remove(&self, org: &OrgCode, export_id: &str) -> Result<(), ExportsError> {
         match fs::remove_dir_all(self.directory(org, export_id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(describe(&error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             Ok(()) | Err(_) => {}
         }
         match fs::remove_dir(self.root.join(org.as_str())) {
             // Other exports of the org are there.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(describe(&error)),
-            Ok(()) => sync_dir(&self.root).map_err(|error| describe(&error)),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(sync_dir(&self.root)?),
         }
     }
 }
@@ -190,8 +194,4 @@ impl Exports {
 /// Exports are named by UUIDs, so that none leads out of its directory.
 fn is_id(export_id: &str) -> bool {
     Uuid::try_parse(export_id).is_ok()
-}
-
-fn sync_dir(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }

@@ -333,7 +333,7 @@ impl Directory {
             if let Err(error) = refreshed
                 && !matches!(error, Refused::Rejected { .. })
             {
-                report::notice(&format!("a session's use could not be journaled: {error}"));
+                report::notice_error("a session's use could not be journaled", &error);
             }
             if let Some(used) = directory.used().get_mut(&session_hash) {
                 used.journaling = false;
@@ -385,7 +385,7 @@ impl Directory {
                 let note = AccountAction::NoteUse { key_id };
                 // What cannot be taken now is noted at a later use.
                 if let Err(Refused::Failed(error)) = directory.account(name, note, &caller).await {
-                    report::notice(&format!("a key's use could not be journaled: {error}"));
+                    report::notice_error("a key's use could not be journaled", &error);
                 }
             }
             directory.keys_noted().remove(&key.key_id);

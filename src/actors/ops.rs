@@ -103,7 +103,7 @@ impl Operations {
                     deps.clock.distrust(jump.by_ms);
                 }
             }
-            Err(error) => report::notice(&format!("jumps of the clock cannot be read: {error}")),
+            Err(error) => report::notice_error("jumps of the clock cannot be read", &error),
         }
         match ops::windows(&deps.store) {
             Ok(windows) => {
@@ -119,7 +119,7 @@ impl Operations {
                 deps.admission.keep_out_of(&vacuums.half_erased);
                 vacuums.open.iter().for_each(|vacuum| self.resume(vacuum));
             }
-            Err(error) => report::notice(&format!("the vacuums cannot be read: {error}")),
+            Err(error) => report::notice_error("the vacuums cannot be read", &error),
         }
         self.thread.handle().spawn(keep_watch(self.ops.clone()));
         let audit = keep_audit(self.ops.clone(), self.audit.clone());
@@ -290,10 +290,7 @@ async fn keep_watch(context: Arc<OpsContext>) {
         tokio::time::sleep(Duration::from_millis(every)).await;
         context.watch.refresh(&context.deps.store);
         if let Err(refused) = note_jump(&context).await {
-            report::notice(&format!(
-                "a jump of the clock could not be journaled: {}",
-                describe(&refused)
-            ));
+            report::notice_error("a jump of the clock could not be journaled", &refused);
         }
     }
 }

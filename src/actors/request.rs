@@ -119,7 +119,7 @@ pub enum Refused {
     Failed(Failure),
 }
 
-/// The error in [`Refused::Failed`], shared by all that report it. Two are equal when their texts are.
+/// An error that is no caller's fault, shared by all that report it. Two are equal when their texts are.
 #[derive(Clone, Debug)]
 pub struct Failure(Arc<dyn Error + Send + Sync>);
 
@@ -135,16 +135,25 @@ impl Error for Failure {
     }
 }
 
+impl Eq for Failure {}
+
 impl PartialEq for Failure {
     fn eq(&self, other: &Self) -> bool {
         self.to_string() == other.to_string()
     }
 }
 
+impl Failure {
+    /// A failure with its causes, or one that a text says.
+    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Arc::from(error.into()))
+    }
+}
+
 impl Refused {
     /// A failure with its causes, or one that a text says.
     pub(super) fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Failed(Failure(Arc::from(error.into())))
+        Self::Failed(Failure::new(error))
     }
 
     /// Whether a rule said no with this tag.

@@ -98,7 +98,7 @@ impl VacuumActor {
             Ok(vacuums) => vacuums,
             Err(error) => {
                 let id = &self.vacuum_id;
-                report::notice(&format!("the vacuum {id} cannot be read: {error}"));
+                report::notice_error(&format!("the vacuum {id} cannot be read"), &error);
                 return self.sleep(Alarm::Retry, context);
             }
         };

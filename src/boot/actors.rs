@@ -163,7 +163,7 @@ fn reseed(keys: PathBuf, deps: Arc<ActorDeps>, signer: Arc<Signer>) -> AfterVacu
             let (keys, deps, signer) = &*shared;
             let seeded = development::seed(keys, deps, signer).await;
             if let Err(error) = seeded {
-                report::notice(&format!("the development identities are gone: {error}"));
+                report::notice_error("the development identities are gone", &error);
             }
         })
     })

@@ -6,7 +6,6 @@ use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::journal::state;
 use crate::meters::{Meters, one, value};
-use crate::os_error::describe;
 use crate::report::{self, Event, Fingerprint, RequestId, Text};
 use crate::running::{Before, Running};
 
@@ -27,10 +26,10 @@ impl Drop for Noted {
 pub(super) fn open(directory: &Directory, clock: &Clock) -> Noted {
     let opened = Running::open(&directory.running(), &state::boot_id(), clock.clone());
     let (running, before) = opened.unwrap_or_else(|error| {
-        report::notice(&format!(
-            "the list of running requests cannot be written, and will be missing after a crash: {}",
-            describe(&error)
-        ));
+        report::notice_error(
+            "the list of running requests cannot be written, and will be missing after a crash",
+            &error,
+        );
         (Running::nowhere(clock.clone()), Before::default())
     });
     tell(&before);

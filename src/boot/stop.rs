@@ -66,15 +66,13 @@ pub(super) fn end_after(
             // An intended end, not a crash.
             running.close();
             let error = start_again(&addresses);
-            report::notice(&format!("the process cannot restart: {error}"));
+            report::notice_error("the process cannot restart", &error);
         }
         std::process::exit(BROKEN_OFF);
     };
     let thread = std::thread::Builder::new().name("stop".to_owned());
     // Without it the stop may take longer than that.
     if let Err(error) = thread.spawn(end) {
-        report::notice(&format!(
-            "signals that end the process cannot be handled: {error}"
-        ));
+        report::notice_error("signals that end the process cannot be handled", &error);
     }
 }

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::meters::{Meters, Samples, value};
 use crate::offload;
+use crate::os_error::with_causes;
 use crate::report::{self, Event, Text};
 use crate::tls::{FilesOfAddresses, Tls, TlsError};
 
@@ -224,10 +225,7 @@ impl Watched {
     }
 
     fn tell(&self, outcome: report::Word, error: Option<&TlsError>, hint: Option<report::Word>) {
-        let error = error.map(|error| {
-            let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-            Text::of(&format!("{error}{}", cause.unwrap_or_default()))
-        });
+        let error = error.map(|error| Text::of(&with_causes(error)));
         let days_left = self.told_days;
         report::emit(Event::Tls {
             listener: self.listener,

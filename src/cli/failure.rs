@@ -125,17 +125,6 @@ impl Failure {
     }
 }
 
-/// An error and its causes in one sentence, for a row with an advice next to it.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
-}
-
 /// The answer, if it is a good one.
 ///
 /// # Errors

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use self::file::{Absent, read_entry, read_token};
-use super::failure::{Failure, with_causes};
+use super::failure::Failure;
 use super::secret::Secret;
 use crate::client::{Client, Credential, Trust};
+use crate::os_error::with_causes;
 
 pub use self::connection::{Connection, Origin, Sourced};
 pub(super) use self::file::find_file;

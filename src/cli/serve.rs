@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::output::{Printer, ended};
 use crate::boot::{self, BootError, Options};
 use crate::config::{Settings, SettingsError};
-use crate::os_error::OsError;
+use crate::os_error::{OsError, chain};
 
 /// Run the server.
 ///
@@ -158,12 +158,8 @@ pub fn show_settings(arguments: &ServeArgs, printer: &Printer) -> Result<Exit, F
 
 /// An error, what caused it, and what to do where that is the operating system, on standard error.
 pub(super) fn tell(error: &(dyn std::error::Error + 'static)) {
-    let mut text = format!("g3n: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!("\n  because: {error}"));
-        cause = error.source();
-    }
+    let texts: Vec<_> = chain(error).map(ToString::to_string).collect();
+    let mut text = format!("g3n: {}", texts.join("\n  because: "));
     if let Some(advice) = advice(error) {
         text.push_str(&format!("\n  what to do: {advice}"));
     }

@@ -355,10 +355,15 @@ impl fmt::Debug for Sha256Digest {
     }
 }
 
+/// A text that is no SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a SHA-256 is 64 hex digits")]
+pub struct NotSha256;
+
 impl TryFrom<String> for Sha256Digest {
-    type Error = &'static str;
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        Self::parse(&text).ok_or("a SHA-256 is 64 hex digits")
+    type Error = NotSha256;
+    fn try_from(text: String) -> Result<Self, NotSha256> {
+        Self::parse(&text).ok_or(NotSha256)
     }
 }
 

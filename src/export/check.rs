@@ -20,6 +20,7 @@ use super::{
 };
 use crate::domain::{Md5, Sha256Digest};
 use crate::journal::Append;
+use crate::os_error::with_causes;
 
 pub use self::steps::Step;
 
@@ -135,7 +136,7 @@ impl Directory {
         for line in self.lines()? {
             let line = line?;
             let append = line.append(&self.manifest.orgcode);
-            let append = append.map_err(|what| damaged(EVENTS, what))?;
+            let append = append.map_err(|error| damaged(EVENTS, with_causes(&error)))?;
             visit(Part::Entry(&line, &append))?;
             for (object_id, size, md5) in objects_of(&append.events) {
                 let name = content_name(object_id);

@@ -58,6 +58,54 @@ pub fn leaves_with(org: &OrgCode, stream: &str) -> bool {
     }
 }
 
+/// Why a line of an export cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// An event cannot be decoded.
+    #[error("an event cannot be read")]
+    Event(#[from] JournalError),
+    /// The line does not fit its org, its stream or its events.
+    #[error("{stream} version {version}")]
+    Line {
+        /// The stream that the line names.
+        stream: StreamId,
+        /// The version that the line names.
+        version: u64,
+        /// The fault found first.
+        #[source]
+        fault: LineFault,
+    },
+}
+
+/// The fault of a line that does not fit its org, its stream or its events.
+#[derive(Debug, thiserror::Error)]
+pub enum LineFault {
+    /// The stream belongs to another org, or to none.
+    #[error("the stream is none of the org's")]
+    OtherOrg,
+    /// The version is 0, or the time is out of range.
+    #[error("it has no version, or a time that cannot be")]
+    VersionOrTime,
+    /// An event is of another kind of stream.
+    #[error("an event is of another kind of stream")]
+    OtherKind,
+    /// The inline content is not base64.
+    #[error("its inline content is not base64")]
+    NotBase64(#[source] base64::DecodeError),
+    /// The inline content has another size or MD5 than its event names.
+    #[error("its inline content does not have the MD5 it was put with")]
+    OtherMd5,
+    /// An event names inline content, and the line has none.
+    #[error("its inline content is missing")]
+    ContentMissing,
+    /// The line has inline content, and no event names any.
+    #[error("it has inline content that no event names")]
+    ContentUnnamed,
+    /// There is no event, or more inline content than an entry may have.
+    #[error("it has no event, or too much inline content")]
+    Size,
+}
+
 impl EventLine {
     /// The line of an entry; `None` when it was erased.
     ///
@@ -69,9 +117,9 @@ impl EventLine {
         };
         let mut events = Vec::with_capacity(body.events.len());
         for event in &body.events {
-            events.push(raw(event).map_err(|what| JournalError::Damaged {
+            events.push(raw(event).map_err(|error| JournalError::Damaged {
                 place: format!("position {}", entry.header.position),
-                what,
+                what: error.to_string(),
             })?);
         }
         Ok(Some(Self {
@@ -93,41 +141,42 @@ impl EventLine {
     /// Decodes the entry's events.
     ///
     /// # Errors
-    /// A text that says what is wrong with the first bad event.
-    pub fn decoded(&self) -> Result<Vec<Event>, String> {
+    /// [`LineError::Event`] for the first event that cannot be decoded.
+    pub fn decoded(&self) -> Result<Vec<Event>, LineError> {
         let place = format!("{} version {}", self.stream, self.version);
         let events = self.events.iter();
         let events = events.map(|event| decode_event(event.get(), &place));
-        events
-            .collect::<Result<_, _>>()
-            .map_err(|error| error.to_string())
+        Ok(events.collect::<Result<_, _>>()?)
     }
 
     /// What another journal is to write, so that the stream is there as it is here: the same times, callers and
     /// remarks, but for the entry point, which is [`Source::Import`].
     ///
     /// # Errors
-    /// What is wrong with it: another org's stream, an event of another kind of stream, inline content that is not
-    /// what its event says.
-    pub fn append(&self, org: &OrgCode) -> Result<Append, String> {
-        let wrong = |what: &str| format!("{} version {}: {what}", self.stream, self.version);
+    /// [`LineError`]: another org's stream, an event of another kind of stream, inline content that is not what its
+    /// event says.
+    pub fn append(&self, org: &OrgCode) -> Result<Append, LineError> {
+        let wrong = |fault: LineFault| LineError::Line {
+            stream: self.stream.clone(),
+            version: self.version,
+            fault,
+        };
         if !leaves_with(org, self.stream.as_str()) {
-            return Err(wrong("the stream is none of the org's"));
+            return Err(wrong(LineFault::OtherOrg));
         }
         if self.version == 0 || Timestamp::from_millis(self.at.millis()) != self.at {
-            return Err(wrong("it has no version, or a time that cannot be"));
+            return Err(wrong(LineFault::VersionOrTime));
         }
         let events = self.decoded()?;
         if !events.iter().all(|event| self.may_hold(event)) {
-            return Err(wrong("an event is of another kind of stream"));
+            return Err(wrong(LineFault::OtherKind));
         }
         let payload = match &self.payload {
             None => None,
             Some(text) => {
                 let bytes = STANDARD.decode(text);
-                Some(Bytes::from(
-                    bytes.map_err(|_| wrong("its inline content is not base64"))?,
-                ))
+                let bytes = bytes.map_err(|error| wrong(LineFault::NotBase64(error)))?;
+                Some(Bytes::from(bytes))
             }
         };
         check_payload(&events, payload.as_ref()).map_err(wrong)?;
@@ -149,7 +198,7 @@ impl EventLine {
         if is_well_formed(&append) {
             Ok(append)
         } else {
-            Err(wrong("it has no event, or too much inline content"))
+            Err(wrong(LineFault::Size))
         }
     }
 
@@ -233,7 +282,7 @@ pub(crate) fn completed_objects(
 }
 
 /// Inline content is there exactly when an event says so, and is what the event says.
-fn check_payload(events: &[Event], payload: Option<&Bytes>) -> Result<(), &'static str> {
+fn check_payload(events: &[Event], payload: Option<&Bytes>) -> Result<(), LineFault> {
     let mut inline = events
         .iter()
         .filter_map(content_of)
@@ -244,15 +293,14 @@ fn check_payload(events: &[Event], payload: Option<&Bytes>) -> Result<(), &'stat
     match (inline.next(), payload) {
         (None, None) => Ok(()),
         (Some(promised), Some(bytes)) if promised == (bytes.len() as u64, Md5::of(bytes)) => Ok(()),
-        (Some(_), Some(_)) => Err("its inline content does not have the MD5 it was put with"),
-        (Some(_), None) => Err("its inline content is missing"),
-        (None, Some(_)) => Err("it has inline content that no event names"),
+        (Some(_), Some(_)) => Err(LineFault::OtherMd5),
+        (Some(_), None) => Err(LineFault::ContentMissing),
+        (None, Some(_)) => Err(LineFault::ContentUnnamed),
     }
 }
 
-fn raw(event: &Event) -> Result<Box<RawValue>, String> {
+fn raw(event: &Event) -> Result<Box<RawValue>, serde_json::Error> {
     let mut text = Vec::new();
-    write_event(&mut text, event).map_err(|error| error.to_string())?;
-    let text = String::from_utf8(text).map_err(|error| error.to_string())?;
-    RawValue::from_string(text).map_err(|error| error.to_string())
+    write_event(&mut text, event)?;
+    serde_json::from_slice(&text)
 }

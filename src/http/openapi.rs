@@ -5,7 +5,8 @@ mod keys;
 mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
+use std::io;
+use std::sync::{Arc, OnceLock};
 
 use actix_web::http::Method;
 use serde_json::{Value, json};
@@ -359,13 +360,12 @@ pub fn served(
     routes: &'static [Route],
     streamed: &'static [Operation],
 ) -> Result<&'static Served, Refusal> {
-    static SERVED: OnceLock<Result<Served, String>> = OnceLock::new();
+    static SERVED: OnceLock<Result<Served, Arc<io::Error>>> = OnceLock::new();
     let served = SERVED.get_or_init(|| {
         let json = document(routes, streamed).and_then(|document| serde_json::to_vec(&document));
-        let json = json.map_err(|error| error.to_string())?;
-        Served::new(json).map_err(|error| error.to_string())
+        Ok(Served::new(json.map_err(io::Error::from)?)?)
     });
     served
         .as_ref()
-        .map_err(|error| Refusal::failed(error.as_str()))
+        .map_err(|error| Refusal::failed(error.clone()))
 }

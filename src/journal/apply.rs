@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::oneshot;
 
 use super::chain::End;
+use super::error::GroupError;
 use super::index::Index;
 use super::shared::Shared;
 use super::{Entry, Health, Outcome};
@@ -101,10 +102,10 @@ fn run<I: Index>(
 /// Applies a group and answers it; what is durable and cannot be applied is not answered as done.
 fn apply<I: Index>(group: Durable, shared: &Shared, index: &I) {
     let applied = match shared.health() {
-        Health::ReadOnly(reason) if !group.entries.is_empty() => Err(reason.to_string()),
+        Health::ReadOnly(reason) if !group.entries.is_empty() => Err(GroupError::ReadOnly(reason)),
         Health::ReadOnly(_) | Health::Open => {
             catch_unwind(AssertUnwindSafe(|| shared.apply(&group.entries)))
-                .unwrap_or_else(|_| Err("a projection panicked".to_owned()))
+                .map_or(Err(GroupError::ProjectionPanicked), |applied| Ok(applied?))
         }
     };
     match applied {
@@ -120,8 +121,8 @@ fn apply<I: Index>(group: Durable, shared: &Shared, index: &I) {
                 shared.read_only(&describe(&error));
             }
         }
-        Err(reason) => {
-            shared.read_only(&reason);
+        Err(error) => {
+            shared.read_only(&describe(&error));
             for (answer, _) in group.answers {
                 let _ = answer.send(Outcome::Unavailable);
             }

@@ -39,7 +39,32 @@ pub(crate) enum Broken {
     /// The disk said no.
     Io(io::Error),
     /// The bytes at this offset of the file are not a member.
-    At(u64, &'static str),
+    At(u64, MemberError),
+}
+
+/// Why content could not be made into a member, or a member not into its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum MemberError {
+    #[error("a member could not be compressed")]
+    NotCompressed,
+    #[error("a member is too long")]
+    TooLong,
+    #[error("a compressed member reads back as something else")]
+    ReadsBackOtherwise,
+    #[error("a gzip member does not have the checksum it names")]
+    Checksum,
+    #[error("no gzip member as the journal writes it")]
+    Header,
+    #[error("a gzip member reaches past the end")]
+    PastEnd,
+    #[error("a gzip member claims more than 64 KiB")]
+    ClaimsTooMuch,
+    #[error("the closing gzip member is wrong")]
+    ClosingWrong,
+    #[error("the closing gzip member is missing")]
+    ClosingMissing,
+    #[error("a gzip member is cut short")]
+    Unfinished,
 }
 
 /// Makes members; keeps its working memory between them.
@@ -57,7 +82,7 @@ impl Packer {
     }
 
     /// Appends one member that holds the content, and reads it back: the content is about to lose its only other copy.
-    pub(crate) fn pack(&mut self, content: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+    pub(crate) fn pack(&mut self, content: &[u8], out: &mut Vec<u8>) -> Result<(), MemberError> {
         let start = out.len();
         out.extend_from_slice(&END[..FIXED_BYTES]);
         out.extend_from_slice(&[0; 2]);
@@ -67,19 +92,19 @@ impl Packer {
             .deflate
             .compress_vec(content, out, FlushCompress::Finish);
         if !matches!(status, Ok(Status::StreamEnd)) {
-            return Err("a member could not be compressed");
+            return Err(MemberError::NotCompressed);
         }
         let mut crc = Crc::new();
         crc.update(content);
         out.extend_from_slice(&crc.sum().to_le_bytes());
-        let length = u32::try_from(content.len()).map_err(|_| "a member is too long")?;
+        let length = u32::try_from(content.len()).map_err(|_| MemberError::TooLong)?;
         out.extend_from_slice(&length.to_le_bytes());
-        let size = u16::try_from(out.len() - start - 1).map_err(|_| "a member is too long")?;
+        let size = u16::try_from(out.len() - start - 1).map_err(|_| MemberError::TooLong)?;
         out[start + FIXED_BYTES..start + HEAD_BYTES].copy_from_slice(&size.to_le_bytes());
         if unpack(&mut self.inflate, &out[start..], content.len())? == content {
             Ok(())
         } else {
-            Err("a compressed member reads back as something else")
+            Err(MemberError::ReadsBackOtherwise)
         }
     }
 }
@@ -93,24 +118,24 @@ pub(crate) fn index(file: &File) -> Result<Vec<Member>, Broken> {
         let mut head = [0; HEAD_BYTES];
         read_exact(file, &mut head, at)?;
         if ended || head[..FIXED_BYTES] != END[..FIXED_BYTES] {
-            return Err(Broken::At(at, "no gzip member as the journal writes it"));
+            return Err(Broken::At(at, MemberError::Header));
         }
         let file_bytes = usize::from(u16::from_le_bytes([head[16], head[17]])) + 1;
         if file_bytes < HEAD_BYTES + TAIL_BYTES || at + file_bytes as u64 > length {
-            return Err(Broken::At(at, "a gzip member reaches past the end"));
+            return Err(Broken::At(at, MemberError::PastEnd));
         }
         let mut tail = [0; 4];
         read_exact(file, &mut tail, at + file_bytes as u64 - 4)?;
         let bytes = u32::from_le_bytes(tail) as usize;
         if bytes > MEMBER_BYTES_MAX {
-            return Err(Broken::At(at, "a gzip member claims more than 64 KiB"));
+            return Err(Broken::At(at, MemberError::ClaimsTooMuch));
         }
         if bytes == 0 {
             let mut end = [0; END.len()];
             read_exact(file, &mut end, at)?;
             ended = end == END && file_bytes == END.len();
             if !ended {
-                return Err(Broken::At(at, "the closing gzip member is wrong"));
+                return Err(Broken::At(at, MemberError::ClosingWrong));
             }
         } else {
             members.push(Member {
@@ -126,7 +151,7 @@ pub(crate) fn index(file: &File) -> Result<Vec<Member>, Broken> {
     if ended {
         Ok(members)
     } else {
-        Err(Broken::At(at, "the closing gzip member is missing"))
+        Err(Broken::At(at, MemberError::ClosingMissing))
     }
 }
 
@@ -142,7 +167,7 @@ fn unpack(
     inflate: &mut Decompress,
     member: &[u8],
     content_bytes: usize,
-) -> Result<Vec<u8>, &'static str> {
+) -> Result<Vec<u8>, MemberError> {
     inflate.reset(false);
     let (packed, tail) = member[HEAD_BYTES..].split_at(member.len() - HEAD_BYTES - TAIL_BYTES);
     // One byte more than expected, so that longer content is seen.
@@ -154,15 +179,13 @@ fn unpack(
         && inflate.total_in() == packed.len() as u64
         && content.len() == content_bytes
         && tail[..4] == crc.sum().to_le_bytes();
-    whole
-        .then_some(content)
-        .ok_or("a gzip member does not have the checksum it names")
+    whole.then_some(content).ok_or(MemberError::Checksum)
 }
 
 fn read_exact(file: &File, out: &mut [u8], at: u64) -> Result<(), Broken> {
     file.read_exact_at(out, at)
         .map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Broken::At(at, "a gzip member is cut short"),
+            io::ErrorKind::UnexpectedEof => Broken::At(at, MemberError::Unfinished),
             _ => Broken::Io(error),
         })
 }

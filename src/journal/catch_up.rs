@@ -43,6 +43,21 @@ pub(crate) struct CatchUp<'a> {
     pub(crate) misled: bool,
 }
 
+/// Why a database does not fit the log, and is rebuilt from it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+enum Misfit {
+    #[error("it reaches position {furthest}, the log {log}")]
+    Ahead { furthest: Position, log: Position },
+    #[error("it disagrees with the log at {0}")]
+    Disagrees(Position),
+    #[error("it lacks streams up to position {last}: of {streams} it has {found}")]
+    LacksStreams {
+        last: Position,
+        streams: u64,
+        found: u64,
+    },
+}
+
 impl CatchUp<'_> {
     /// Renames a database whose pages cannot be trusted, so that it is rebuilt.
     pub(crate) fn set_aside_for(
@@ -69,7 +84,7 @@ impl CatchUp<'_> {
     fn open_or_make(&mut self, notices: &mut Vec<String>) -> Result<Database, JournalError> {
         match self.open_as_it_is() {
             Ok(Ok(database)) => return Ok(database),
-            Ok(Err(why)) => self.rename_database(&why, notices)?,
+            Ok(Err(why)) => self.rename_database(&why.to_string(), notices)?,
             Err(JournalError::Database(why)) => self.rename_database(&why, notices)?,
             Err(error) => return Err(error),
         }
@@ -79,26 +94,25 @@ impl CatchUp<'_> {
     }
 
     /// The inner error says why the database does not fit the log.
-    fn open_as_it_is(&mut self) -> Result<Result<Database, String>, JournalError> {
+    fn open_as_it_is(&mut self) -> Result<Result<Database, Misfit>, JournalError> {
         let database = Database::open(self.dir, self.cache_bytes)?;
         let (furthest, log) = (database.furthest()?, self.end.position);
         if furthest > log {
-            return Ok(Err(format!(
-                "it reaches position {furthest}, the log {log}"
-            )));
+            return Ok(Err(Misfit::Ahead { furthest, log }));
         }
         let Some((last, known)) = database.last()? else {
             self.fill(&database, None)?;
             return Ok(Ok(database));
         };
-        let disagrees = |position| Ok(Err(format!("it disagrees with the log at {position}")));
+        let disagrees = |position| Ok(Err(Misfit::Disagrees(position)));
         if self.read_all {
             let (count, streams) = (database.count()?, database.streams_noted()?);
             if count.streams < streams {
-                return Ok(Err(format!(
-                    "it lacks streams up to position {last}: of {streams} it has {}",
-                    count.streams
-                )));
+                return Ok(Err(Misfit::LacksStreams {
+                    last,
+                    streams,
+                    found: count.streams,
+                }));
             }
         }
         match self.log_hash(known.location, last)? {

@@ -1,8 +1,8 @@
 //! The hash chain, followed from entry to entry.
 
-use super::Position;
 use super::entry::{Hash, NO_HASH};
 use super::scan::Found;
+use super::{EntryError, Position};
 use crate::domain::Timestamp;
 
 /// The end of a log: its last entry.
@@ -42,21 +42,19 @@ impl Chain {
     }
 
     /// Takes the next entry, or says how it does not fit.
-    pub(crate) fn follow(&mut self, found: &Found<'_>) -> Result<(), String> {
+    pub(crate) fn follow(&mut self, found: &Found<'_>) -> Result<(), EntryError> {
         let header = &found.line.header;
         if header.position != self.next {
-            return Err(format!(
-                "found position {} where {} was expected",
-                header.position, self.next
-            ));
+            return Err(EntryError::OtherPosition {
+                found: header.position,
+                expected: self.next,
+            });
         }
         if self.prev.is_some_and(|prev| prev != found.line.prev) {
-            return Err(
-                "prev is not the hash of the previous entry: the chain is broken".to_owned(),
-            );
+            return Err(EntryError::ChainBroken);
         }
         if header.recorded_at < self.recorded_at {
-            return Err("recorded before the previous entry".to_owned());
+            return Err(EntryError::EarlierTime);
         }
         self.take(found);
         Ok(())

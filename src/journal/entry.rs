@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use super::EntryError;
 use super::erased::{Erasure, FILLER};
 use super::schema::{check_schema, damaged, upcast};
 use super::{
@@ -285,35 +286,29 @@ impl<'a> Line<'a> {
     /// Reads a line without its line feed.
     ///
     /// # Errors
-    /// A text that says what is wrong with the line.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, String> {
-        let raw: RawLine<'a> =
-            serde_json::from_slice(bytes).map_err(|error| format!("not an entry: {error}"))?;
+    /// [`EntryError`] for what is wrong with the line.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, EntryError> {
+        let raw: RawLine<'a> = serde_json::from_slice(bytes).map_err(EntryError::NotAnEntry)?;
         let (header, body) = (raw.header.get(), raw.body.get());
         let rest = behind_body(bytes, header, body)?;
         let erased = match raw.erased {
             None if rest == b"}" && body != "null" => None,
             Some(_) if body == "null" => Some(Erasure::parse(rest)?),
-            None | Some(_) => return Err("the frame around the body is not as written".to_owned()),
+            None | Some(_) => return Err(EntryError::BodyFrame),
         };
         let hash = hash_header(header.as_bytes());
-        let header: Header = serde_json::from_str(header)
-            .map_err(|error| format!("the header cannot be read: {error}"))?;
-        let prev = parse_hash(&header.prev).ok_or("the header's prev is not a hash")?;
+        let header: Header = serde_json::from_str(header).map_err(EntryError::Header)?;
+        let prev = parse_hash(&header.prev).ok_or(EntryError::PrevNotHash)?;
         if let Some(erased) = erased.filter(|erased| erased.by <= header.position) {
-            return Err(format!(
-                "it says that position {} erased it, which is not behind it",
-                erased.by
-            ));
+            return Err(EntryError::ErasedByEarlier(erased.by));
         }
         let body = if body == "null" {
             None
         } else {
             if parse_hash(&header.body_digest) != Some(sha256(body.as_bytes())) {
-                return Err("the body does not have the digest its header names".to_owned());
+                return Err(EntryError::BodyDigest);
             }
-            let body: RawBody<'a> = serde_json::from_str(body)
-                .map_err(|error| format!("the body cannot be read: {error}"))?;
+            let body: RawBody<'a> = serde_json::from_str(body).map_err(EntryError::Body)?;
             Some(body)
         };
         Ok(Self {
@@ -351,15 +346,13 @@ impl<'a> Line<'a> {
     /// Checks the payload's bytes against their digest.
     ///
     /// # Errors
-    /// A text for the operator when they have another digest.
-    pub fn check_payload(&self, bytes: &[u8]) -> Result<(), String> {
+    /// [`EntryError`] when they have another digest.
+    pub fn check_payload(&self, bytes: &[u8]) -> Result<(), EntryError> {
         match self.payload() {
             Some(digest) if parse_hash(&digest.sha256) != Some(sha256(bytes)) => {
-                Err("the payload does not have the digest its entry names".to_owned())
+                Err(EntryError::PayloadDigest)
             }
-            None if bytes.iter().any(|byte| *byte != FILLER) => {
-                Err("something else than filler stands where a payload was erased".to_owned())
-            }
+            None if bytes.iter().any(|byte| *byte != FILLER) => Err(EntryError::NotFiller),
             Some(_) | None => Ok(()),
         }
     }
@@ -402,14 +395,14 @@ impl<'a> Line<'a> {
 
 /// The bytes after the body. The bytes around header and body are always the same, so that no byte of a line is
 /// outside the check.
-fn behind_body<'b>(bytes: &'b [u8], header: &str, body: &str) -> Result<&'b [u8], String> {
+fn behind_body<'b>(bytes: &'b [u8], header: &str, body: &str) -> Result<&'b [u8], EntryError> {
     let (header, body) = (header.as_bytes(), body.as_bytes());
     bytes
         .strip_prefix(br#"{"header":"#)
         .and_then(|rest| rest.strip_prefix(header))
         .and_then(|rest| rest.strip_prefix(br#","body":"#))
         .and_then(|rest| rest.strip_prefix(body))
-        .ok_or_else(|| "the frame around header and body is not as written".to_owned())
+        .ok_or(EntryError::Frame)
 }
 
 /// Reads one event of any schema version, `{"type":..,"v":..,"data":..}`.

@@ -63,7 +63,7 @@ pub(crate) fn erase_segment(
     let segment = Arc::new(segment);
     let (positions, patches, last) = survey(&segment, order)?;
     if let Err(what) = order.holds((first, last), &positions) {
-        return Err(damaged(&segment.name, 0, first, what));
+        return Err(damaged(&segment.name, 0, first, what.to_string()));
     }
     if patches.is_empty() {
         return Ok(Some(positions));

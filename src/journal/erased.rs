@@ -4,7 +4,7 @@
 //! erased it, `filler` the bytes of the payload that followed it and are spaces now (absent when there was none),
 //! and `pad` is spaces. The header is unchanged, so the chain still verifies.
 
-use super::Position;
+use super::{EntryError, Position};
 
 /// The filler byte for what was erased.
 pub(crate) const FILLER: u8 = b' ';
@@ -28,8 +28,8 @@ impl Erasure {
     /// Parses what follows `"body":null`.
     ///
     /// # Errors
-    /// A text that says what is wrong with it. Only what [`Erasure::write`] writes is right.
-    pub(crate) fn parse(rest: &[u8]) -> Result<Self, String> {
+    /// [`EntryError::Placeholder`] unless it is what [`Erasure::write`] writes.
+    pub(crate) fn parse(rest: &[u8]) -> Result<Self, EntryError> {
         let read = || {
             let text = std::str::from_utf8(rest).ok()?.strip_prefix(BY)?;
             let (numbers, pad) = text.split_once(PAD)?;
@@ -44,25 +44,25 @@ impl Erasure {
             let pad = pad.strip_suffix(END)?.len();
             (erasure.text(pad)?.as_bytes() == rest).then_some(erasure)
         };
-        read().ok_or_else(|| "the placeholder of the erased body is invalid".to_owned())
+        read().ok_or(EntryError::Placeholder)
     }
 
     /// The erased form of a line without its line feed: as long as before.
     ///
     /// # Errors
-    /// A text when it is no entry's line, or its body is shorter than what replaces it.
-    pub(crate) fn write(self, line: &[u8]) -> Result<Vec<u8>, String> {
+    /// [`EntryError`] when it is no entry's line, or its body is shorter than what replaces it.
+    pub(crate) fn write(self, line: &[u8]) -> Result<Vec<u8>, EntryError> {
         // A header has no nested object, so its first closing brace ends it.
         let header = line.iter().position(|byte| *byte == b'}').map(|at| at + 1);
         let header = header.filter(|at| line[*at..].starts_with(BODY));
-        let header = header.ok_or("a line to be erased has no body")?;
+        let header = header.ok_or(EntryError::NoBody)?;
         let mut erased = line[..header].to_vec();
         erased.extend_from_slice(BODY);
         erased.extend_from_slice(b"null");
         let fixed = self.text(0).map_or(0, |text| text.len());
         let pad = line.len().checked_sub(erased.len() + fixed);
         let text = pad.and_then(|pad| self.text(pad));
-        let text = text.ok_or("a body is shorter than the placeholder of an erased one")?;
+        let text = text.ok_or(EntryError::BodyTooShort)?;
         erased.extend_from_slice(text.as_bytes());
         Ok(erased)
     }
@@ -104,7 +104,7 @@ mod tests {
             ));
             assert!(!text.contains("DEMO"), "{text}");
             let rest = text.split_once("null").unwrap().1;
-            assert_eq!(Erasure::parse(rest.as_bytes()), Ok(erasure));
+            assert_eq!(Erasure::parse(rest.as_bytes()).unwrap(), erasure);
             let with_line_feed = [erased.as_slice(), b"\n"].concat();
             assert_eq!(filler_behind(&with_line_feed), filler);
         }

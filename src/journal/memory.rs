@@ -9,12 +9,14 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::entry::{self, Hash, NO_HASH, Place};
+use super::error::GroupError;
 use super::{
     Append, Body, Entry, EraseOrder, Head, Health, Journal, JournalError, Outcome, Pending,
     Position, Sink, Version,
 };
 use crate::clock::{Clock, random_bytes};
 use crate::domain::{StreamId, Timestamp};
+use crate::os_error::describe;
 
 /// A journal whose content is lost when it is dropped. Appends are executed on the caller's thread.
 pub struct MemoryJournal {
@@ -78,12 +80,12 @@ impl MemoryJournal {
             Some(sink) => catch_unwind(AssertUnwindSafe(|| {
                 sink.apply(std::slice::from_ref(&entry))
             }))
-            .unwrap_or_else(|_| Err("a projection panicked".to_owned())),
+            .map_or(Err(GroupError::ProjectionPanicked), |shown| Ok(shown?)),
         };
         match shown {
             Ok(()) => outcome,
-            Err(reason) => {
-                self.fail(&reason);
+            Err(error) => {
+                self.fail(&describe(&error));
                 Outcome::Unavailable
             }
         }
@@ -248,7 +250,7 @@ impl Journal for MemoryJournal {
             .holds((1, Position::MAX), &erased)
             .map_err(|what| JournalError::Damaged {
                 place: "memory".to_owned(),
-                what,
+                what: what.to_string(),
             })?;
         for entry in entries.iter_mut().filter(|entry| covered(entry)) {
             if let Some(body) = entry.body.take() {

@@ -15,6 +15,7 @@ pub mod entry;
 mod erase;
 pub mod erased;
 pub mod erasures;
+mod error;
 pub mod exported;
 mod fair_queue;
 #[cfg(test)]
@@ -47,11 +48,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use self::error::PlanError;
 use crate::domain::container::Idempotency;
 use crate::domain::erasure::ErasedSpan;
 use crate::domain::{Event, StreamId, Timestamp};
 use crate::os_error::OsError;
 
+pub use self::error::{EntryError, JournalError, SinkError};
 pub use self::meters::JournalMeters;
 pub use self::options::Options;
 pub use self::remarks::{REMARK_CHARS_MAX, Remarks};
@@ -238,12 +241,12 @@ impl EraseOrder {
     /// Whether exactly what is planned is erased in a segment with these first and last positions, when these positions are.
     ///
     /// # Errors
-    /// A text that says what differs.
+    /// [`PlanError`] for the first span or position that differs.
     pub(crate) fn holds(
         &self,
         (first, last): (Position, Position),
         positions: &[Position],
-    ) -> Result<(), String> {
+    ) -> Result<(), PlanError> {
         let Some(plan) = &self.plan else {
             return Ok(());
         };
@@ -255,84 +258,22 @@ impl EraseOrder {
             let within = rest.partition_point(|position| *position <= span.until);
             let (these, others) = rest.split_at(within);
             if !span.is_of(these) {
-                return Err(format!(
-                    "the event at position {} erases {} entries from position {} to {}, and here {} others would be; \
-                     nothing of this segment is erased",
-                    self.by,
-                    span.entries,
-                    span.from,
-                    span.until,
-                    these.len()
-                ));
+                return Err(PlanError::Others {
+                    by: self.by,
+                    entries: span.entries,
+                    from: span.from,
+                    until: span.until,
+                    found: these.len(),
+                });
             }
             rest = others;
         }
         match rest.first() {
             None => Ok(()),
-            Some(position) => Err(format!(
-                "the event at position {} does not erase position {position}, which is covered; nothing of this segment \
-                 is erased",
-                self.by
-            )),
-        }
-    }
-}
-
-/// A failure to read the journal: for the operator, never for the caller.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum JournalError {
-    /// The disk said no.
-    #[error("{action} failed in {place}")]
-    Io {
-        /// What was tried, for the message.
-        action: &'static str,
-        /// Path of the file or directory.
-        place: String,
-        /// Error of the operating system.
-        #[source]
-        source: Arc<std::io::Error>,
-    },
-    /// Stored bytes are not what was written.
-    #[error("damaged entry at {place}: {what}")]
-    Damaged {
-        /// File, byte and position as far as they are known.
-        place: String,
-        /// What does not fit.
-        what: String,
-    },
-    /// The journal's database failed.
-    #[error("the journal's database failed: {0}")]
-    Database(String),
-    /// The directory was written by a newer program.
-    #[error(
-        "{place} has format {found}, and this g3n reads up to {known}: a newer one wrote it; install that one"
-    )]
-    Newer {
-        /// Path of the file or directory.
-        place: String,
-        /// Format version that was found.
-        found: u32,
-        /// The newest this program reads.
-        known: u32,
-    },
-    /// It holds an event that only a newer program can have written: its digest is right.
-    #[error(
-        "the event type {kind} at {place} is not known to this g3n: a newer one wrote it; install that one"
-    )]
-    UnknownEvent {
-        /// The file, or the entry.
-        place: String,
-        /// Type of the event, such as `record.created`.
-        kind: String,
-    },
-}
-
-impl JournalError {
-    /// Whether a newer program is needed.
-    pub fn is_newer(&self) -> bool {
-        match self {
-            Self::Newer { .. } | Self::UnknownEvent { .. } => true,
-            Self::Io { .. } | Self::Damaged { .. } | Self::Database(_) => false,
+            Some(position) => Err(PlanError::NotPlanned {
+                by: self.by,
+                position: *position,
+            }),
         }
     }
 }
@@ -345,8 +286,8 @@ pub trait Sink: Send {
     /// Applies a group to the projections. Entries contain their payloads.
     ///
     /// # Errors
-    /// A text for the operator when the group cannot be applied.
-    fn apply(&mut self, group: &[Entry]) -> Result<(), String>;
+    /// [`SinkError`] for the operator when the group cannot be applied.
+    fn apply(&mut self, group: &[Entry]) -> Result<(), SinkError>;
 
     /// The positions of inline contents that ended with the group applied last, as far as it knows: they are seldom
     /// read from now on.

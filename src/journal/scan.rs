@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::EntryError;
 use super::Position;
 use super::entry::{LINE_BYTES_MAX, Line};
 use super::erased::filler_behind;
@@ -147,11 +148,7 @@ impl Scanner {
             }
         };
         if mark.is_some_and(|mark| mark.position != parsed.header.position) {
-            return Ok(wrong(
-                offset,
-                "the group's mark names another position".into(),
-                1,
-            ));
+            return Ok(wrong(offset, "the group's mark names another position", 1));
         }
         self.at += total;
         Ok(Step::Found(Found {
@@ -165,7 +162,7 @@ impl Scanner {
     }
 
     /// The group's mark, when there is one at the offset.
-    fn mark(&mut self) -> Result<Result<Option<Mark>, String>, Fault> {
+    fn mark(&mut self) -> Result<Result<Option<Mark>, EntryError>, Fault> {
         self.fill(MARK_BYTES_MAX)?;
         let rest = self.rest();
         let Some(number) = rest.strip_prefix(&GROUP_START[1..]) else {
@@ -177,7 +174,7 @@ impl Scanner {
             return Ok(if unfinished {
                 Ok(None)
             } else {
-                Err("a group's mark does not end".to_owned())
+                Err(EntryError::MarkEnd)
             });
         };
         let mark = number[..end]
@@ -192,7 +189,7 @@ impl Scanner {
                     bytes: GROUP_START.len() + end,
                 })
             })
-            .ok_or_else(|| "a group's mark has no position".to_owned()))
+            .ok_or(EntryError::MarkPosition))
     }
 
     fn extent(&mut self, skip: usize) -> Result<Extent, Fault> {
@@ -215,7 +212,7 @@ impl Scanner {
         if claims_much || !self.fill(total)? {
             // So much is read on the word of a line that is right alone.
             if let Err(what) = Line::parse(&self.rest()[skip..skip + line - 1]) {
-                return Ok(Extent::Wrong(what));
+                return Ok(Extent::Wrong(what.into()));
             }
         }
         if size <= PAYLOAD_BYTES_MAX && self.fill(total)? {
@@ -311,10 +308,10 @@ impl Scanner {
     }
 }
 
-fn wrong<'a>(offset: u64, what: String, reach: usize) -> Step<'a> {
+fn wrong<'a>(offset: u64, what: impl Into<String>, reach: usize) -> Step<'a> {
     Step::Wrong {
         offset,
-        what,
+        what: what.into(),
         after: offset + reach as u64,
     }
 }
@@ -324,7 +321,7 @@ type Whole<'a> = (Line<'a>, Option<&'a [u8]>);
 /// Reads a line and the payload after it; an error says whether at least the line is right.
 fn read_whole(bytes: &[u8], line: usize) -> Result<Whole<'_>, (String, bool)> {
     let (head, tail) = bytes.split_at(line);
-    let parsed = Line::parse(&head[..line - 1]).map_err(|what| (what, false))?;
+    let parsed = Line::parse(&head[..line - 1]).map_err(|what| (what.into(), false))?;
     let Some((end, payload)) = tail.split_last() else {
         let filler = parsed.erased.and_then(|erased| erased.filler);
         return match (parsed.payload(), filler) {
@@ -334,7 +331,9 @@ fn read_whole(bytes: &[u8], line: usize) -> Result<Whole<'_>, (String, bool)> {
             }
         };
     };
-    parsed.check_payload(payload).map_err(|what| (what, true))?;
+    parsed
+        .check_payload(payload)
+        .map_err(|what| (what.into(), true))?;
     if *end != b'\n' {
         return Err(("no line feed after the payload".to_owned(), true));
     }

@@ -36,10 +36,15 @@ impl Fault {
 }
 
 /// An error that names file, byte and position.
-pub(crate) fn damaged(file: &str, byte: u64, position: Position, what: String) -> JournalError {
+pub(crate) fn damaged(
+    file: &str,
+    byte: u64,
+    position: Position,
+    what: impl Into<String>,
+) -> JournalError {
     JournalError::Damaged {
         place: format!("{file}, byte {byte}, position {position}"),
-        what,
+        what: what.into(),
     }
 }
 
@@ -305,7 +310,7 @@ fn fault(broken: Broken, path: &Path) -> Fault {
         Broken::Io(error) => Fault::Failed(failed("reading a sealed segment", path, error)),
         Broken::At(byte, what) => Fault::Damage {
             byte,
-            what: what.to_owned(),
+            what: what.to_string(),
         },
     }
 }

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::chain::End;
 use super::meters::JournalMeters;
-use super::{Entry, Head, Health, Position, Sink};
+use super::{Entry, Head, Health, Position, Sink, SinkError};
 
 /// The journal's end, its health, and the sink that the apply thread hands groups to.
 pub(crate) struct Shared {
@@ -72,11 +72,9 @@ impl Shared {
     }
 
     /// Applies durable entries to the sink.
-    pub(crate) fn apply(&self, entries: &[Entry]) -> Result<(), String> {
+    pub(crate) fn apply(&self, entries: &[Entry]) -> Result<(), SinkError> {
         match &mut *self.sink.lock() {
-            Some(sink) if !entries.is_empty() => sink.apply(entries).map_err(|reason| {
-                format!("a durable group could not be applied to the projections: {reason}")
-            }),
+            Some(sink) if !entries.is_empty() => sink.apply(entries),
             Some(_) | None => Ok(()),
         }
     }

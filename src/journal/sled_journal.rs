@@ -269,7 +269,7 @@ impl SledJournal {
     ) -> Result<T, JournalError> {
         let location = known.location;
         let segment = self.segments.get(location.segment)?;
-        let wrong = |what| damaged(&segment.name, location.offset, position, what);
+        let wrong = |what: String| damaged(&segment.name, location.offset, position, what);
         let mut line = Vec::new();
         segment
             .read(location.offset, location.line_bytes as usize, &mut line)
@@ -277,7 +277,7 @@ impl SledJournal {
         if line.len() != location.line_bytes as usize || line.pop() != Some(b'\n') {
             return Err(wrong("the line does not end where it should".to_owned()));
         }
-        let line = Line::parse(&line).map_err(wrong)?;
+        let line = Line::parse(&line).map_err(|error| wrong(error.into()))?;
         if line.hash != known.hash || line.header.position != position {
             return Err(wrong(
                 "the entry does not have the hash the database has".to_owned(),
@@ -373,11 +373,11 @@ impl Journal for SledJournal {
         while chain.next <= last {
             let position = chain.next;
             let name = scanner.segment().name.clone();
-            let wrong = |offset, what| Err(damaged(&name, offset, position, what));
+            let wrong = |offset, what: String| Err(damaged(&name, offset, position, what));
             match scanner.step().map_err(|fault| fault.at(&name, position))? {
                 Step::Found(found) => {
                     if let Err(what) = chain.follow(&found) {
-                        return wrong(found.offset, what);
+                        return wrong(found.offset, what.into());
                     }
                     let first = position == from && found.line.hash != start.hash;
                     if first || position == last && found.line.hash != finish.hash {

@@ -262,13 +262,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn problem(&mut self, file: &str, byte: u64, what: String) {
+    fn problem(&mut self, file: &str, byte: u64, what: impl Into<String>) {
         let position = self.chain.next;
         self.report.problems.push(Problem {
             file: file.to_owned(),
             byte,
             position,
-            what,
+            what: what.into(),
         });
     }
 
@@ -466,7 +466,7 @@ impl<'a> Walk<'a> {
             file: LOG.to_owned(),
             byte: 0,
             position,
-            what,
+            what: what.into(),
         });
     }
 

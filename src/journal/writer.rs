@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::apply::{Applier, Durable};
 use super::chain::End;
 use super::entry::{self, Encoded, Place};
+use super::error::GroupError;
 use super::fair_queue::FairQueue;
 use super::index::{Index, Row, Tip};
 use super::log::CommitLog;
@@ -294,9 +295,9 @@ impl<I: Index> Writer<I> {
         answers: &mut Vec<oneshot::Sender<Outcome>>,
     ) {
         let written = match self.shared.health() {
-            Health::ReadOnly(reason) => Err(reason.to_string()),
+            Health::ReadOnly(reason) => Err(GroupError::ReadOnly(reason)),
             Health::Open => catch_unwind(AssertUnwindSafe(|| self.write(appends.drain(..))))
-                .unwrap_or_else(|_| Err("the journal's writer thread panicked".to_owned())),
+                .unwrap_or(Err(GroupError::WriterPanicked)),
         };
         appends.clear();
         match written {
@@ -305,8 +306,8 @@ impl<I: Index> Writer<I> {
                 end: self.end,
                 answers: answers.drain(..).zip(outcomes).collect(),
             }),
-            Err(reason) => {
-                self.shared.read_only(&reason);
+            Err(error) => {
+                self.shared.read_only(&describe(&error));
                 for answer in answers.drain(..) {
                     let _ = answer.send(Outcome::Unavailable);
                 }
@@ -318,7 +319,7 @@ impl<I: Index> Writer<I> {
     fn write(
         &mut self,
         appends: impl Iterator<Item = Append>,
-    ) -> Result<(Vec<Entry>, Vec<Outcome>), String> {
+    ) -> Result<(Vec<Entry>, Vec<Outcome>), GroupError> {
         self.tips.rotate();
         self.buffer.clear();
         let mark = format!("{{\"group\":{}}}\n", self.end.position + 1);
@@ -326,9 +327,7 @@ impl<I: Index> Writer<I> {
         let now = self.clock.now().max(self.end.recorded_at);
         let mut group = Group::default();
         for append in appends {
-            let outcome = self
-                .take(append, now, &mut group)
-                .map_err(|error| describe(&error))?;
+            let outcome = self.take(append, now, &mut group)?;
             group.outcomes.push(outcome);
         }
         if group.encoded.is_empty() {
@@ -336,10 +335,7 @@ impl<I: Index> Writer<I> {
         }
         let first = group.encoded[0].entry.header.position;
         let since = Stopwatch::start();
-        let (segment, base) = self
-            .log
-            .append(first, &self.buffer, mark.len())
-            .map_err(|error| describe(&error))?;
+        let (segment, base) = self.log.append(first, &self.buffer, mark.len())?;
         self.sync_ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.shared
             .meters()
@@ -347,7 +343,7 @@ impl<I: Index> Writer<I> {
         // Where the buffer's first byte would be; at the head of a segment, where the mark is left out, before it.
         let base = base.wrapping_sub(mark.len() as u64);
         let (rows, entries) = rows(&mut group, segment, base);
-        self.index.insert(&rows).map_err(|error| describe(&error))?;
+        self.index.insert(&rows)?;
         Ok((entries, group.outcomes))
     }
 

@@ -14,8 +14,7 @@ use crate::domain::record::Record;
 use crate::domain::repair::{Repair, RepairAction};
 use crate::domain::{Event, StreamId};
 use crate::journal::erasures::Erasures;
-use crate::journal::{Body, Entry, Journal, Position, Sink};
-use crate::os_error::describe;
+use crate::journal::{Body, Entry, Journal, Position, Sink, SinkError};
 
 /// Entries read from the journal at a time during replay.
 const REPLAY_ENTRIES: usize = 1_000;
@@ -367,10 +366,9 @@ impl Runner {
 }
 
 impl Sink for Runner {
-    fn apply(&mut self, group: &[Entry]) -> Result<(), String> {
+    fn apply(&mut self, group: &[Entry]) -> Result<(), SinkError> {
         self.ended.clear();
-        self.apply_group(group, None)
-            .map_err(|error| describe(&error))
+        self.apply_group(group, None).map_err(SinkError::new)
     }
 
     fn take_ended(&mut self) -> Vec<Position> {

@@ -31,6 +31,7 @@ pub use self::queue::EVENTS_MAX;
 
 use self::line::Lines;
 use crate::clock::Clock;
+use crate::os_error::describe;
 
 /// The cause under which rejected decisions are counted.
 const DECISION: Word = "decision";
@@ -134,6 +135,11 @@ pub fn notice(text: &str) {
     emit(Event::Notice {
         text: Text::of(text),
     });
+}
+
+/// Logs a notice for the operator about an error: what it means, and then the error with its causes and what to do.
+pub fn notice_error(what: &str, error: &(dyn std::error::Error + 'static)) {
+    notice(&format!("{what}: {}", describe(error)));
 }
 
 /// Logs that data could not be written or read. The text says what to do.

@@ -9,6 +9,7 @@ use super::files::{KeyFileError, Mark, read_keys};
 use super::keys::KeySet;
 use super::settings::Kind;
 use crate::domain::Timestamp;
+use crate::os_error::with_causes;
 use crate::report;
 
 /// Milliseconds that keys are used after they were last known to be the issuer's: two hours.
@@ -68,13 +69,11 @@ impl Telling {
     }
 
     /// Takes note of an attempt to get keys.
-    pub(super) fn hear<T>(&mut self, result: &Result<T, impl std::error::Error>) {
+    pub(super) fn hear<T>(&mut self, result: &Result<T, impl std::error::Error + 'static>) {
         match result {
             Ok(_) if self.failing => report::token_keys_good(self.setting),
             Err(error) if !self.failing => {
-                let cause = error.source().map(|cause| format!(": {cause}"));
-                let error = format!("{error}{}", cause.unwrap_or_default());
-                report::token_keys_failed(self.setting, &error);
+                report::token_keys_failed(self.setting, &with_causes(error));
             }
             Ok(_) | Err(_) => {}
         }

@@ -9,6 +9,7 @@ use metarecord::content::local::LocalStore;
 use metarecord::disk::RealDisk;
 use metarecord::domain::org::OrgEvent;
 use metarecord::domain::record::{ContentPlace, Retention, UploadTimeouts};
+use metarecord::journal::SinkError;
 use metarecord::projections::{RecordName, contents, records};
 use uuid::Uuid;
 
@@ -209,7 +210,7 @@ struct Lagging {
 }
 
 impl Sink for Lagging {
-    fn apply(&mut self, group: &[Entry]) -> Result<(), String> {
+    fn apply(&mut self, group: &[Entry]) -> Result<(), SinkError> {
         self.missed.extend_from_slice(group);
         if self.lag.load(Ordering::SeqCst) {
             return Ok(());

@@ -153,7 +153,7 @@ fn a_step_that_fails_is_tried_again_after_pauses_that_double_and_recovers() {
             let good = good.clone();
             move |from, _| match (good.load(Ordering::SeqCst), from) {
                 (_, None) => more(Place::Kept(7)),
-                (false, Some(_)) => Step::Failed("no disk".to_owned()),
+                (false, Some(_)) => Step::failed("no disk"),
                 (true, Some(_)) => done(),
             }
         });

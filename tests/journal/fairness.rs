@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use metarecord::journal::{Entry, Journal, Outcome, Sink};
+use metarecord::journal::{Entry, Journal, Outcome, Sink, SinkError};
 
 use super::support::{append, open, outcome, with_payload};
 
@@ -13,7 +13,7 @@ struct Gate {
 }
 
 impl Sink for Gate {
-    fn apply(&mut self, _: &[Entry]) -> Result<(), String> {
+    fn apply(&mut self, _: &[Entry]) -> Result<(), SinkError> {
         if let Some(released) = self.released.take() {
             self.entered.send(()).unwrap();
             // Released, or the test is over.

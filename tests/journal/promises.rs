@@ -7,7 +7,7 @@ use std::sync::Arc;
 use metarecord::clock::Clock;
 use metarecord::journal::SledJournal;
 use metarecord::journal::memory::MemoryJournal;
-use metarecord::journal::{Entry, Health, Journal, Outcome, Sink};
+use metarecord::journal::{Entry, Health, Journal, Outcome, Sink, SinkError};
 use proptest::prelude::{ProptestConfig, prop, proptest};
 use proptest::prop_assert_eq;
 
@@ -258,7 +258,7 @@ fn time_never_goes_back() {
 struct Keeper(Arc<Mutex<Vec<Entry>>>);
 
 impl Sink for Keeper {
-    fn apply(&mut self, group: &[Entry]) -> Result<(), String> {
+    fn apply(&mut self, group: &[Entry]) -> Result<(), SinkError> {
         self.0.lock().extend_from_slice(group);
         Ok(())
     }
@@ -285,11 +285,11 @@ struct Failing {
 }
 
 impl Sink for Failing {
-    fn apply(&mut self, _: &[Entry]) -> Result<(), String> {
+    fn apply(&mut self, _: &[Entry]) -> Result<(), SinkError> {
         self.groups += 1;
         match (self.groups, self.panics) {
             (1, _) => Ok(()),
-            (_, false) => Err("no room".to_owned()),
+            (_, false) => Err(SinkError::new("no room")),
             (_, true) => panic!("a fault of the sink, on purpose"),
         }
     }

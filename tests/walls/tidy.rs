@@ -1,4 +1,5 @@
-//! The shape of the sources: lengths of files and functions, no `match` on a bool, and no doc comment that says nothing.
+//! The shape of the sources: lengths of files and functions, no `match` on a bool, no error that is a bare text, and no doc
+//! comment that says nothing.
 //!
 //! `untidy.txt` lists what breaks these rules still; nothing may be added to it. `METARECORD_RENEW=1 cargo test tidy` leaves
 //! out of it what was put right.
@@ -40,6 +41,22 @@ impl Findings<'_> {
         if last - first + 1 > FUNCTION_LINES_MAX {
             self.add("long-function", &self.within.clone());
         }
+        self.signature(signature);
+    }
+
+    /// Notes an error that is a text: it has no causes, and nothing can tell it from another.
+    fn signature(&mut self, signature: &syn::Signature) {
+        // What reads a value of the command line answers with a text: clap takes it as it is.
+        if self.path.starts_with("cli/") {
+            return;
+        }
+        if let syn::ReturnType::Type(_, returned) = &signature.output {
+            let mut errors = TextErrors(false);
+            errors.visit_type(returned);
+            if errors.0 {
+                self.add("text-error", &format!("{}{}", self.owner, signature.ident));
+            }
+        }
     }
 
     /// Notes a doc comment of few words; an item without one is what the lint `missing_docs` is for.
@@ -69,6 +86,29 @@ impl Findings<'_> {
         if !texts.is_empty() && words.count() < DOC_WORDS_MIN {
             self.add("short-doc", &name.to_string());
         }
+    }
+}
+
+/// Whether a type has a `Result` whose error is a `String` or a `str`.
+struct TextErrors(bool);
+
+impl<'a> Visit<'a> for TextErrors {
+    fn visit_path_segment(&mut self, segment: &'a syn::PathSegment) {
+        if segment.ident == "Result"
+            && let syn::PathArguments::AngleBracketed(arguments) = &segment.arguments
+            && let Some(syn::GenericArgument::Type(error)) = arguments.args.iter().nth(1)
+        {
+            self.0 |= is_text(error);
+        }
+        visit::visit_path_segment(self, segment);
+    }
+}
+
+fn is_text(named: &syn::Type) -> bool {
+    match named {
+        syn::Type::Path(path) => path.path.is_ident("String") || path.path.is_ident("str"),
+        syn::Type::Reference(reference) => is_text(&reference.elem),
+        _ => false,
     }
 }
 
@@ -113,8 +153,9 @@ impl<'a> Visit<'a> for Findings<'_> {
     }
 
     fn visit_trait_item_fn(&mut self, item: &'a syn::TraitItemFn) {
-        if let Some(block) = &item.default {
-            self.function(&item.sig, block);
+        match &item.default {
+            Some(block) => self.function(&item.sig, block),
+            None => self.signature(&item.sig),
         }
         visit::visit_trait_item_fn(self, item);
     }
@@ -273,6 +314,13 @@ fn each_untidiness_is_noticed() {
             "impl S {\n/// The constant.\npub const A: u8 = 1; }",
             "short-doc S::A",
         ),
+        ("fn f() -> Result<u8, String> { g() }", "text-error f"),
+        (
+            "fn f() -> Option<Result<u8, &'static str>> { g() }",
+            "text-error f",
+        ),
+        ("trait T { fn f() -> Result<u8, String>; }", "text-error f"),
+        ("fn f() -> Result<String, Error> { g() }", ""),
         (&long, "long-function f"),
         (&fitting, ""),
         (&"\n".repeat(FILE_LINES_MAX + 1), "long-file"),

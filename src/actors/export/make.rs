@@ -1,31 +1,28 @@
 //! Making one export: the history, then the records, then the content files, then the manifest.
 
-use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use md5::Md5 as Md5Hasher;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
-use super::{Exports, Order, sync_dir};
+use super::files::{PART, append, digest, remove_file, sync_dir, write_line, write_whole};
+use super::{Exports, ExportsError, Order};
 use crate::clock::Pace;
-use crate::content::{ObjectName, Promise};
 use crate::domain::offboarding::Counts;
 use crate::domain::record::{
     Content, ContentKind, ContentPlace, Record, RecordKey, RecordView, Status,
 };
-use crate::domain::{Event, Md5, Sha256Digest, StreamId, Timestamp};
-use crate::export::check::{ExportError, parse_manifest};
-use crate::export::line::{EventLine, completed_objects, leaves_with, objects_of};
+use crate::domain::{StreamId, Timestamp};
+use crate::export::check::parse_manifest;
+use crate::export::line::{EventLine, leaves_with};
 use crate::export::{
-    CONTENT, CONTENT_DIRECTORY, EVENTS, FILES, FORMAT_VERSION, FileEntry, MANIFEST, Manifest,
-    RECORDS, content_name,
+    CONTENT_DIRECTORY, EVENTS, FILES, FORMAT_VERSION, FileEntry, MANIFEST, Manifest, RECORDS,
+    content_name,
 };
 use crate::journal::erasures::Judge;
 use crate::journal::{Body, JournalError};
@@ -37,27 +34,23 @@ const READ_ENTRIES: usize = 500;
 const STEP_RECORDS: usize = 100;
 /// A step stops adding lines once they have this many bytes.
 const STEP_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes copied at a time.
-const CHUNK_BYTES: usize = 64 * 1024;
 /// The file that records the progress of an export.
 const PROGRESS: &str = "progress.json";
-/// The suffix of an unfinished file's name.
-const PART: &str = ".part";
 
 /// The progress of an export: all that a step needs after a crash.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Progress {
+pub(super) struct Progress {
     /// The time at which records are shown.
     at: Timestamp,
     /// The next position of the journal; later the line of the history whose objects come next.
-    next: u64,
+    pub(super) next: u64,
     /// Where the next step reads records from, in hex.
     place: String,
     /// Bytes of the unfinished file that count.
-    length: u64,
-    counts: Counts,
+    pub(super) length: u64,
+    pub(super) counts: Counts,
     /// Finished files, in the order of [`FILES`].
-    files: Vec<FileEntry>,
+    pub(super) files: Vec<FileEntry>,
 }
 
 /// A record as it is exported.
@@ -88,25 +81,6 @@ struct VersionLine {
     file: Option<String>,
 }
 
-/// Why an export could not be continued.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum MakeError {
-    #[error("the disk failed")]
-    Io(#[from] io::Error),
-    #[error("the journal failed")]
-    Journal(#[from] crate::journal::JournalError),
-    #[error("the projections failed")]
-    Store(#[from] crate::projections::StoreError),
-    #[error("the content store failed")]
-    Content(#[from] crate::content::ContentError),
-    #[error("something cannot be written as JSON")]
-    Json(#[from] serde_json::Error),
-    #[error("the export cannot be read back")]
-    Export(#[from] ExportError),
-    #[error("{0}")]
-    Wrong(String),
-}
-
 /// An export being made.
 pub(super) struct Making<'a> {
     pub(super) exports: &'a Exports,
@@ -117,7 +91,7 @@ pub(super) struct Making<'a> {
 
 impl Making<'_> {
     /// Continues until it is complete, or for as long as `go_on` allows.
-    pub(super) fn run(&self) -> Result<Option<(String, Counts)>, MakeError> {
+    pub(super) fn run(&self) -> Result<Option<(String, Counts)>, ExportsError> {
         let manifest = self.directory.join(MANIFEST);
         if !manifest.exists() {
             let mut progress = self.load()?;
@@ -135,7 +109,7 @@ impl Making<'_> {
         Ok(Some((hex::encode(Sha256::digest(&text)), counts)))
     }
 
-    fn load(&self) -> Result<Progress, MakeError> {
+    fn load(&self) -> Result<Progress, ExportsError> {
         let content = self.directory.join(CONTENT_DIRECTORY);
         DirBuilder::new()
             .recursive(true)
@@ -156,14 +130,14 @@ impl Making<'_> {
         }
     }
 
-    fn save(&self, progress: &Progress) -> Result<(), MakeError> {
+    pub(super) fn save(&self, progress: &Progress) -> Result<(), ExportsError> {
         let text = serde_json::to_vec(progress)?;
         write_whole(&self.directory, PROGRESS, &text)?;
         Ok(())
     }
 
     /// The history: every entry of the org's, one line each.
-    fn events(&self, progress: &mut Progress) -> Result<bool, MakeError> {
+    fn events(&self, progress: &mut Progress) -> Result<bool, ExportsError> {
         if !progress.files.is_empty() {
             return Ok(true);
         }
@@ -223,7 +197,7 @@ impl Making<'_> {
     }
 
     /// Each record as callers see it.
-    fn records(&self, progress: &mut Progress) -> Result<bool, MakeError> {
+    fn records(&self, progress: &mut Progress) -> Result<bool, ExportsError> {
         if progress.files.len() > 1 {
             return Ok(true);
         }
@@ -265,7 +239,7 @@ impl Making<'_> {
     }
 
     /// A record as of the export's position, with every content it has had.
-    fn record(&self, key: &RecordKey) -> Result<Option<(Record, Vec<VersionLine>)>, MakeError> {
+    fn record(&self, key: &RecordKey) -> Result<Option<(Record, Vec<VersionLine>)>, ExportsError> {
         let (mut record, mut versions, mut from) = (None::<Record>, Vec::new(), 1);
         loop {
             let stream = StreamId::record(key);
@@ -292,106 +266,8 @@ impl Making<'_> {
         }
     }
 
-    /// The content files, in the order in which the history names them.
-    fn objects(&self, progress: &mut Progress) -> Result<bool, MakeError> {
-        if progress.files.len() > 2 {
-            return Ok(true);
-        }
-        let (mut list, mut pace) = (self.open(CONTENT, progress.length)?, Pace::start());
-        let mut told = HashMap::new();
-        for events in self.history()? {
-            told.extend(completed_objects(&events?));
-        }
-        let skip = usize::try_from(progress.next).unwrap_or(usize::MAX);
-        for events in self.history()?.skip(skip) {
-            let events = events?;
-            progress.next += 1;
-            let mut listed = Vec::new();
-            for (object_id, size, md5) in objects_of(&events) {
-                if !(self.go_on)() {
-                    return Ok(false);
-                }
-                let promise = Promise {
-                    size,
-                    md5,
-                    sha256: told.get(&object_id).copied(),
-                    decoded_bytes_max: None,
-                };
-                match self.copy(object_id, promise)? {
-                    Some(file) => {
-                        progress.counts.objects += 1;
-                        progress.counts.bytes += file.size;
-                        write_line(&mut listed, &file)?;
-                    }
-                    None => progress.counts.objects_absent += 1,
-                }
-                pace.rest();
-            }
-            if !listed.is_empty() {
-                progress.length += append(&mut list, progress.length, &listed)?;
-                self.save(progress)?;
-            }
-        }
-        self.close(list, CONTENT, progress)?;
-        Ok(true)
-    }
-
-    /// The events of each line of the history.
-    fn history(&self) -> Result<impl Iterator<Item = Result<Vec<Event>, MakeError>>, MakeError> {
-        let history = File::open(self.directory.join(EVENTS))?;
-        let history = BufReader::new(flate2::read::MultiGzDecoder::new(history));
-        Ok(history.split(b'\n').map(|line| {
-            let line: EventLine = serde_json::from_slice(&line?)?;
-            line.decoded().map_err(MakeError::Wrong)
-        }))
-    }
-
-    /// Copies an object; `None` when it is not there.
-    fn copy(&self, object_id: Uuid, promise: Promise) -> Result<Option<FileEntry>, MakeError> {
-        let object = ObjectName {
-            org: self.order.org.clone(),
-            object_id,
-        };
-        let Some(mut from) = self.exports.content.read(&object, 0, u64::MAX)? else {
-            return Ok(None);
-        };
-        let name = content_name(object_id);
-        let place = self.directory.join(&name);
-        let part = self
-            .directory
-            .join(format!("{CONTENT_DIRECTORY}/object{PART}"));
-        let mut into = create(&part)?;
-        let (mut sha256, mut its_md5, mut copied) = (Sha256::new(), Md5Hasher::new(), 0);
-        let mut chunk = vec![0; CHUNK_BYTES];
-        loop {
-            let count = from.read(&mut chunk)?;
-            if count == 0 {
-                break;
-            }
-            into.write_all(&chunk[..count])?;
-            sha256.update(&chunk[..count]);
-            its_md5.update(&chunk[..count]);
-            copied += count as u64;
-        }
-        let its_md5 = Md5::from_bytes(its_md5.finalize().into());
-        let sha256 = Sha256Digest::from_bytes(sha256.finalize().into());
-        let is_told = promise.sha256.is_none_or(|told| told == sha256);
-        if (copied, its_md5) != (promise.size, promise.md5) || !is_told {
-            let what = format!("content {object} is damaged: it is not what its event promised");
-            return Err(MakeError::Wrong(what));
-        }
-        into.sync_all()?;
-        fs::rename(&part, &place)?;
-        sync_dir(&self.directory.join(CONTENT_DIRECTORY))?;
-        Ok(Some(FileEntry {
-            name,
-            size: copied,
-            sha256: sha256.to_string(),
-        }))
-    }
-
     /// Opens an unfinished file, without what a crash left after its last complete step.
-    fn open(&self, name: &str, length: u64) -> Result<File, MakeError> {
+    pub(super) fn open(&self, name: &str, length: u64) -> Result<File, ExportsError> {
         let path = self.directory.join(format!("{name}{PART}"));
         let file = OpenOptions::new()
             .create(true)
@@ -404,7 +280,12 @@ impl Making<'_> {
     }
 
     /// Gives a finished file its name, and notes what it is. Repeating it is harmless.
-    fn close(&self, file: File, name: &str, progress: &mut Progress) -> Result<(), MakeError> {
+    pub(super) fn close(
+        &self,
+        file: File,
+        name: &str,
+        progress: &mut Progress,
+    ) -> Result<(), ExportsError> {
         file.sync_all()?;
         drop(file);
         let part = self.directory.join(format!("{name}{PART}"));
@@ -426,7 +307,7 @@ impl Making<'_> {
         Ok(())
     }
 
-    fn finish(&self, progress: &Progress) -> Result<(), MakeError> {
+    fn finish(&self, progress: &Progress) -> Result<(), ExportsError> {
         for name in FILES {
             remove_file(&self.directory.join(format!("{name}{PART}")))?;
         }
@@ -467,57 +348,5 @@ fn version_line(content: &Content, body: &Body) -> VersionLine {
         by: body.origin.by.clone(),
         position,
         file,
-    }
-}
-
-fn write_line(out: &mut impl Write, value: &impl Serialize) -> Result<usize, MakeError> {
-    let mut line = serde_json::to_vec(value)?;
-    line.push(b'\n');
-    out.write_all(&line)?;
-    Ok(line.len())
-}
-
-/// Writes after the counted length of a file; durable on return.
-fn append(file: &mut File, length: u64, bytes: &[u8]) -> io::Result<u64> {
-    file.seek(SeekFrom::Start(length))?;
-    file.write_all(bytes)?;
-    file.sync_data()?;
-    Ok(bytes.len() as u64)
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    let options = options.create(true).truncate(true).write(true);
-    options.mode(0o600).open(path)
-}
-
-/// Writes a file whole or not at all; durable on return.
-fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let part = directory.join(format!("{name}{PART}"));
-    let mut file = create(&part)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&part, directory.join(name))?;
-    sync_dir(directory)
-}
-
-fn digest(path: &Path) -> io::Result<(u64, String)> {
-    let (mut file, mut hash) = (File::open(path)?, Sha256::new());
-    let (mut chunk, mut size) = (vec![0; CHUNK_BYTES], 0);
-    loop {
-        match file.read(&mut chunk)? {
-            0 => return Ok((size, hex::encode(hash.finalize()))),
-            count => {
-                hash.update(&chunk[..count]);
-                size += count as u64;
-            }
-        }
-    }
-}
-
-fn remove_file(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -19,6 +19,7 @@ use crate::clock::Stopwatch;
 use crate::domain::job::{self, Counts, JobCommand, JobDecider};
 use crate::domain::{ErrorTag, Rejection, Timestamp};
 use crate::offload;
+use crate::os_error::describe;
 use crate::projections::ops;
 use crate::report;
 
@@ -40,6 +41,15 @@ pub enum Order {
     Pause,
     /// Resumes a job that was paused.
     Resume,
+}
+
+/// What of a job could not be journaled.
+#[derive(Debug, thiserror::Error)]
+enum JobError {
+    #[error("it could not be journaled")]
+    Run(#[source] Refused),
+    #[error("its progress could not be journaled")]
+    Progress(#[source] Refused),
 }
 
 /// The actor of one job.
@@ -177,7 +187,7 @@ impl JobActor {
             let step = offload::blocking(move || job.step(from.as_ref(), &state)).await;
             drop(permit);
             // The text of a panic may quote anything; its place has been logged already.
-            let panicked = |_| Step::Failed("a step panicked; see the log".into());
+            let panicked = |_| Step::failed("a step panicked; see the log");
             (step.unwrap_or_else(panicked), since.elapsed())
         };
         context.spawn(step.into_actor(self).then(|(step, took), actor, _| {
@@ -191,7 +201,7 @@ impl JobActor {
             };
             noted.into_actor(actor).map(move |noted, actor, context| {
                 if let Err(error) = noted {
-                    actor.fail(format!("it could not be journaled: {error}"));
+                    actor.fail(&JobError::Run(error));
                 }
                 actor.settle(took, context);
             })
@@ -232,7 +242,7 @@ impl JobActor {
                 self.finish(false, counts)
             }
             Step::Failed(error) => {
-                self.fail(error);
+                self.fail(&error);
                 self.step
                     .stop_asked()
                     .then(|| self.journal_progress(now))
@@ -241,7 +251,8 @@ impl JobActor {
         }
     }
 
-    fn fail(&mut self, error: String) {
+    fn fail(&mut self, error: &(dyn std::error::Error + 'static)) {
+        let error = describe(error);
         report::job_failed(self.job.name(), &error);
         lock(&self.status).fail(self.deps.clock.now(), error);
     }
@@ -440,7 +451,7 @@ impl Handler<Close> for JobActor {
         };
         context.wait(kept.into_actor(self).map(|kept, actor, _| {
             if let Err(error) = kept {
-                actor.fail(format!("its progress could not be journaled: {error}"));
+                actor.fail(&JobError::Progress(error));
             }
             actor.notify_closed();
         }));

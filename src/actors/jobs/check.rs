@@ -152,8 +152,7 @@ impl Job for ProjectionCheck {
             Some(Place::Kept(position)) => Some(*position),
             Some(Place::Passing(_)) | None => None,
         };
-        self.check(from, context)
-            .unwrap_or_else(|error| Step::failed(&error))
+        self.check(from, context).unwrap_or_else(Step::failed)
     }
 }
 

@@ -49,6 +49,16 @@ impl Database {
     }
 }
 
+/// Too little is free for a copy of a database next to it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "the {database} have {} bytes and could be compacted, but only {} are free, which may not be enough", sizes.now, sizes.free
+)]
+struct NoRoom {
+    database: &'static str,
+    sizes: Sizes,
+}
+
 impl Compaction {
     /// A compaction that allows each database `slack_bytes` in excess of twice its last size.
     pub fn new(deps: &Arc<ActorDeps>, slack_bytes: u64) -> Self {
@@ -66,12 +76,10 @@ impl Compaction {
                 continue;
             }
             if sizes.free < sizes.now.saturating_add(SPARE_BYTES) {
-                return Ok(Step::Failed(format!(
-                    "the {} have {} bytes and could be compacted, but only {} are free, which may not be enough",
-                    database.name(),
-                    sizes.now,
-                    sizes.free
-                )));
+                return Ok(Step::failed(NoRoom {
+                    database: database.name(),
+                    sizes,
+                }));
             }
             return self.compact(database, sizes, context);
         }
@@ -167,8 +175,7 @@ impl Job for Compaction {
     }
 
     fn step(&self, _: Option<&Place>, context: &StepContext) -> Step {
-        self.look(context)
-            .unwrap_or_else(|error| Step::failed(&error))
+        self.look(context).unwrap_or_else(Step::failed)
     }
 }
 

@@ -55,7 +55,7 @@ impl Job for AbandonedUploads {
         let page = page(from.and_then(passing));
         let done = match wait(self.0.abandoned(&page, &Caller::job(self.name()))) {
             Ok(done) => done.unwrap_or_default(),
-            Err(error) => return Step::failed(&error),
+            Err(error) => return Step::failed(error),
         };
         let leftovers = match from {
             // Once a run.
@@ -64,7 +64,7 @@ impl Job for AbandonedUploads {
         };
         let (files, bytes) = match leftovers {
             Ok(leftovers) => leftovers.unwrap_or_default(),
-            Err(error) => return Step::failed(&error),
+            Err(error) => return Step::failed(error),
         };
         let counts = counted([
             ("doomed", done.doomed as u64),
@@ -163,7 +163,7 @@ fn in_parallel(
             let next = walk.map(|walk| postcard::to_stdvec(&walk).unwrap_or_default());
             after(next, counts)
         }
-        Err(error) => Step::failed(&error),
+        Err(error) => Step::failed(error),
     }
 }
 

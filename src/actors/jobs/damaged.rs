@@ -47,7 +47,7 @@ impl Job for DamagedCopies {
         let org = match self.next(behind) {
             Ok(Some(org)) => org,
             Ok(None) => return after(None, counted([])),
-            Err(error) => return Step::failed(&error),
+            Err(error) => return Step::failed(error),
         };
         let caller = Caller::job(self.name());
         match wait(self.upkeep.remove_damaged(&org, self.keep_ms, &caller)) {
@@ -56,7 +56,7 @@ impl Job for DamagedCopies {
                 let counts = counted([("files", files), ("bytes", bytes)]);
                 after(Some(org.as_str().as_bytes().to_vec()), counts)
             }
-            Err(error) => Step::failed(&error),
+            Err(error) => Step::failed(error),
         }
     }
 }

@@ -40,7 +40,7 @@ impl Job for EndedKeys {
                 counts: counted([("keys", removed as u64)]),
                 noted: true,
             },
-            Err(error) => Step::failed(&error),
+            Err(error) => Step::failed(error),
         }
     }
 

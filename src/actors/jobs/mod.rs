@@ -21,12 +21,11 @@ use actix::{Actor, Addr};
 use tokio::sync::{Semaphore, oneshot};
 
 use self::actor::{Ask, Close, JobActor};
-use super::request::Caller;
+use super::request::{Caller, Failure};
 use super::thread::ActorThread;
 use super::{ActorDeps, Refused};
 use crate::domain::job::Counts;
 use crate::domain::{ErrorTag, Rejection, Timestamp};
-use crate::os_error::describe;
 
 pub use self::actor::Order;
 pub use self::status::{Run, State, Status};
@@ -92,14 +91,14 @@ pub enum Step {
     },
     /// There is nothing to do before a time; without one, before the job is woken or its next run is due.
     Idle(Option<Timestamp>),
-    /// It could not be done, and is tried again later. The text is for the operator.
-    Failed(String),
+    /// It could not be done, and is tried again later. The error is for the operator.
+    Failed(Failure),
 }
 
 impl Step {
-    /// A failure with its causes, and what to do where the machine is the cause.
-    pub fn failed(error: &(dyn std::error::Error + 'static)) -> Self {
-        Self::Failed(describe(error))
+    /// A failed step, for an error or a text that says why.
+    pub fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Failed(Failure::new(error))
     }
 }
 

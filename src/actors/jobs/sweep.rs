@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 
 use futures_util::future::join_all;
 
+use super::super::request::Failure;
 use super::{Job, Place, Step, StepContext, counted};
 use crate::actors::{ActorDeps, ActorRegistry, RecordRequest, Refused, Requested};
 use crate::domain::record::{RecordCommand, SWEEP};
@@ -65,7 +66,7 @@ struct Doomed {
     /// A vacuum keeps changes out of them.
     refused: u64,
     /// The journal or its queues took nothing.
-    failed: Option<String>,
+    failed: Option<Failure>,
 }
 
 impl TtlSweep {
@@ -88,7 +89,7 @@ impl TtlSweep {
         let at_the_latest = now.plus_millis(longest);
         match due::next_due(&self.deps.store, seen) {
             Ok(next) => Step::Idle(Some(next.unwrap_or(at_the_latest).min(at_the_latest))),
-            Err(error) => Step::failed(&error),
+            Err(error) => Step::failed(error),
         }
     }
 
@@ -100,7 +101,7 @@ impl TtlSweep {
     fn doom(&self, streams: &[String]) -> Doomed {
         let mut doomed = Doomed::default();
         let (Some(registry), Ok(runtime)) = (self.registry.upgrade(), waiting()) else {
-            doomed.failed = Some("the server is shutting down".to_owned());
+            doomed.failed = Some(Failure::new("the server is shutting down"));
             return doomed;
         };
         let carries = streams.iter().filter_map(|stream| execute(stream));
@@ -110,7 +111,7 @@ impl TtlSweep {
                 Ok(_) => doomed.doomed += 1,
                 Err(Refused::Rejected { .. }) => doomed.refused += 1,
                 Err(refused @ (Refused::Busy | Refused::Unavailable | Refused::Failed(_))) => {
-                    doomed.failed = Some(refused.to_string());
+                    doomed.failed = Some(Failure::new(refused));
                 }
             }
         }
@@ -151,7 +152,7 @@ impl Job for TtlSweep {
         let skips = |stream: &str| self.deps.admission.is_held(stream);
         let walk = match due::walk(&self.deps.store, from.as_deref(), now, limits, skips) {
             Ok(walk) => walk,
-            Err(error) => return Step::failed(&error),
+            Err(error) => return Step::failed(error),
         };
         let doomed = if walk.due.is_empty() {
             Doomed::default()

@@ -20,6 +20,7 @@ use crate::domain::{Context, Decider, ErrorTag, Event, OrgCode, Rejection, Strea
 use crate::export::line::{EventLine, leaves_with};
 use crate::journal::{Append, Body, Journal, JournalError, Outcome, Source};
 use crate::offload;
+use crate::os_error::with_causes;
 use crate::projections::{identity, records};
 
 /// Entries read from the journal at a time.
@@ -140,7 +141,10 @@ impl Offboardings {
         let _pass = self.enter_import(org)?;
         let appends = lines.iter().map(|line| {
             let append = line.append(org);
-            append.map_err(|what| Rejection::field("lines", format!("A line is invalid: {what}.")))
+            append.map_err(|error| {
+                let what = with_causes(&error);
+                Rejection::field("lines", format!("A line is invalid: {what}."))
+            })
         });
         let appends: Vec<Append> = appends.collect::<Result<_, _>>()?;
         let _users = self.enter_joining(&appends)?;

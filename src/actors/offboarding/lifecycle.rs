@@ -20,13 +20,25 @@ use crate::domain::offboarding::{
 use crate::domain::vacuum::{Scope, VacuumStatus};
 use crate::domain::{ErrorTag, OrgCode, Timestamp};
 use crate::offload;
+use crate::os_error::describe;
 use crate::projections::{holds, offboarding, ops};
 use crate::report;
 
 /// How long an org is left alone after something failed for it.
 const REST_MS: i64 = 60_000;
 
-/// Wakes now and again.
+/// Why an org's data cannot be erased yet.
+#[derive(Debug, thiserror::Error)]
+enum PurgeError {
+    #[error("a legal hold keeps the data ({0})")]
+    LegalHold(String),
+    #[error("{0} records are held by their owners")]
+    OwnerHolds(usize),
+    #[error("the vacuum {vacuum_id} did not erase all: {how}")]
+    Left { vacuum_id: String, how: String },
+}
+
+/// Wakes every `sweep_ms`, and starts what is due for each org.
 pub(super) struct Lifecycle {
     offboardings: Weak<Offboardings>,
     sweep_ms: u64,
@@ -71,7 +83,7 @@ impl Handler<Look> for Lifecycle {
                     }
                 }
             }
-            Err(error) => report::notice(&format!("the offboardings cannot be read: {error}")),
+            Err(error) => report::notice_error("the offboardings cannot be read", &error),
         }
         // The timer only wakes; the clock decides. It may have been set meanwhile, so the sleep is short.
         let sleep = Duration::from_millis(self.sweep_ms);
@@ -85,7 +97,7 @@ impl Offboardings {
         match self.advance(&org).await {
             Ok(()) => drop(self.resting().remove(&org)),
             Err(refused) => {
-                let why = refused.to_string();
+                let why = describe(&refused);
                 self.back_off(&org, REST_MS, &why);
                 self.record_blocked(&org, why).await;
             }
@@ -242,8 +254,8 @@ impl Offboardings {
             .map(reason)
             .or_else(|| named.next());
         Err(Refused::failed(match (legal, holds.records) {
-            (Some(reason), _) => format!("a legal hold keeps the data ({reason})"),
-            (None, records @ 1..) => format!("{records} records are held by their owners"),
+            (Some(reason), _) => PurgeError::LegalHold(reason),
+            (None, records @ 1..) => PurgeError::OwnerHolds(records),
             (None, 0) => return Ok(()),
         }))
     }
@@ -295,9 +307,7 @@ impl Offboardings {
                 let left = vacuum.held.first().map(|held| held.reason.clone());
                 let status = || vacuum.status.as_str().to_owned();
                 let how = vacuum.error.clone().or(left).unwrap_or_else(status);
-                Err(Refused::failed(format!(
-                    "the vacuum {vacuum_id} did not erase all: {how}"
-                )))
+                Err(Refused::failed(PurgeError::Left { vacuum_id, how }))
             }
             VacuumStatus::Completed | VacuumStatus::Failed | VacuumStatus::Cancelled => {
                 self.purge(org).await
@@ -311,7 +321,7 @@ impl Offboardings {
         match self.execute(org, block, &Caller::job(JOB)).await {
             // An export without an offboarding has no event for it; the operator was notified.
             Ok(_) | Err(Refused::Rejected { .. }) => {}
-            Err(refused) => report::notice(&format!("the offboarding of {org}: {refused}")),
+            Err(refused) => report::notice_error(&format!("the offboarding of {org}"), &refused),
         }
     }
 }

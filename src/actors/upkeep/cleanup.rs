@@ -10,7 +10,6 @@ use crate::domain::StreamId;
 use crate::domain::container::{ContainerCommand, ContainerEvent, RemovedContent, is_given_again};
 use crate::domain::record::{ContentPlace, EndedBy, RecordKey, Retention, Status};
 use crate::offload;
-use crate::os_error::describe;
 use crate::projections::{RecordName, StoreError, contents, holds, idempotency, records};
 use crate::report;
 
@@ -140,10 +139,7 @@ impl Upkeep {
                 let size = content.size(object);
                 match size.and_then(|size| content.remove(object).map(|()| size)) {
                     Ok(size) => bytes += size.unwrap_or(0),
-                    Err(error) => report::notice(&format!(
-                        "an object could not be removed: {}",
-                        describe(&error)
-                    )),
+                    Err(error) => report::notice_error("an object could not be removed", &error),
                 }
             }
             Ok(bytes)

@@ -90,11 +90,10 @@ pub(super) async fn run(context: Arc<VacuumContext>, vacuum: Vacuum) -> bool {
         // Another command has decided on it meanwhile.
         Ok(()) | Err(VacuumError::Refused(Refused::Rejected { .. })) => {}
         Err(error) => {
-            let error = describe(&error);
-            report::notice(&format!("the vacuum {id} failed: {error}"));
+            report::notice_error(&format!("the vacuum {id} failed"), &error);
             let fail = VacuumCommand::Fail {
                 vacuum_id: id.clone(),
-                error,
+                error: describe(&error),
             };
             if let Err(Refused::Busy | Refused::Unavailable | Refused::Failed(_)) =
                 context.execute(fail).await
@@ -111,7 +110,7 @@ pub(super) async fn run(context: Arc<VacuumContext>, vacuum: Vacuum) -> bool {
             vacuums.open.is_none_or(|open| open.vacuum_id != id)
         }
         Err(error) => {
-            report::notice(&format!("the vacuums cannot be read: {error}"));
+            report::notice_error("the vacuums cannot be read", &error);
             false
         }
     };

@@ -18,7 +18,6 @@ use crate::domain::vacuum::{
 };
 use crate::export::line::objects_of;
 use crate::journal::{EraseOrder, Journal, Position};
-use crate::os_error::describe;
 use crate::projections::forget::EffectiveScope;
 use crate::projections::{Store, forget};
 use crate::report;
@@ -316,10 +315,9 @@ fn retried<T>(mut work: impl FnMut() -> Result<T, VacuumError>) -> Result<T, Vac
     for _ in 1..ATTEMPTS_MAX {
         match work() {
             Ok(done) => return Ok(done),
-            Err(error) => report::notice(&format!(
-                "a deletion of a vacuum failed and is retried: {}",
-                describe(&error)
-            )),
+            Err(error) => {
+                report::notice_error("a deletion of a vacuum failed and is retried", &error)
+            }
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(BACK_OFF_MAX);

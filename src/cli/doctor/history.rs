@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::failure::with_causes;
 use super::super::finding::Finding;
 use super::{Target, fix_of};
 use crate::domain::{StreamId, Timestamp};
@@ -11,6 +10,7 @@ use crate::journal::JournalError;
 use crate::journal::inspect::{self, End};
 use crate::journal::state::{self, Doubt};
 use crate::os_error::OsError;
+use crate::os_error::with_causes;
 
 /// Entries at the journal's beginning that are searched for the secret code.
 const ENTRIES_MAX: u64 = 100_000;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::failure::with_causes;
 use super::super::finding::Finding;
 use super::place::Holder;
 use super::{ACCESS, Target, sockets, without_settings};
 use crate::boot::{self, BootError};
 use crate::client::{Client, Credential, Reply, Trust};
 use crate::open_files;
+use crate::os_error::with_causes;
 
 /// How long the running server has to answer a question.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use rustix::fs::{Access, access, major, minor, statvfs};
 
-use super::super::failure::with_causes;
 use super::super::finding::Finding;
 use super::super::quoted::quoted;
 use super::{Target, without_settings};
 use crate::directory::{self, DirectoryError, Found};
 use crate::journal::schema::SCHEMAS;
+use crate::os_error::with_causes;
 
 /// Segments for which there must be room: the one that is written, and the gzip of the one before.
 const SEGMENTS: u64 = 2;

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::super::failure::with_causes;
 use super::super::finding::Finding;
 use super::super::profile::find_file;
 use super::super::profile::{Connection, Profile};
@@ -10,6 +9,7 @@ use super::super::quoted::quoted;
 use super::{Target, without_settings};
 use crate::boot;
 use crate::config::{Origin, Settings, SettingsError};
+use crate::os_error::with_causes;
 use crate::token::{self, CheckError};
 
 /// Whether the command line's profiles can be read, and by no other user.

@@ -1,10 +1,10 @@
 //! TLS: whether the certificates can be served, how long they last, and what is served without them.
 
-use super::super::failure::with_causes;
 use super::super::finding::Finding;
 use super::{Target, without_settings};
 use crate::boot::{self, Options};
 use crate::domain::Timestamp;
+use crate::os_error::with_causes;
 use crate::tls::{FilesOfAddresses, TlsFiles};
 
 const NAME: &str = "tls";

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::failure::with_causes;
 use super::super::finding::Finding;
 use crate::client::{Ask, Client, Credential, Raw, TransportError, Trust};
 use crate::clock::Stopwatch;
 use crate::http::envelope::API_VERSION;
+use crate::os_error::with_causes;
 
 /// Why a check did not pass.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{Directory, ExportError, Part, Progress, damaged, read_dir};
 use crate::domain::offboarding::Counts;
 use crate::export::{CONTENT, CONTENT_DIRECTORY, EVENTS, FILES, MANIFEST, RECORDS};
+use crate::os_error::with_causes;
 
 /// A part of what there is to check of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ impl Directory {
         for line in self.lines()? {
             let line = line?;
             let append = line.append(&self.manifest.orgcode);
-            append.map_err(|what| damaged(EVENTS, what))?;
+            append.map_err(|error| damaged(EVENTS, with_causes(&error)))?;
             if line.position <= last || line.position > self.manifest.journal_position {
                 let what = format!("position {} comes behind {last}", line.position);
                 return Err(damaged(EVENTS, what));

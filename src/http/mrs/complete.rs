@@ -16,7 +16,6 @@ use crate::http::reply::{Refusal, Reply};
 use crate::http::space;
 use crate::http::state::AppState;
 use crate::offload;
-use crate::os_error::describe;
 use crate::projections::{RecordName, records};
 use crate::report;
 
@@ -191,10 +190,7 @@ async fn remove_uploads(app: &AppState, object: ObjectName) {
     let content = Arc::clone(&app.content);
     let removed = offload::blocking(move || content.remove_uploads(&object)).await;
     if let Ok(Err(error)) = removed {
-        report::notice(&format!(
-            "uploads could not be removed: {}",
-            describe(&error)
-        ));
+        report::notice_error("uploads could not be removed", &error);
     }
 }
 

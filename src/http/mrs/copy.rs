@@ -18,7 +18,6 @@ use crate::http::route::{Described, Route, inside};
 use crate::http::space;
 use crate::http::state::AppState;
 use crate::offload;
-use crate::os_error::describe;
 use crate::report;
 
 change_request! {
@@ -187,9 +186,6 @@ async fn remove(app: &AppState, object: ObjectName) {
     let content = Arc::clone(&app.content);
     let removed = offload::blocking(move || content.remove(&object)).await;
     if let Ok(Err(error)) = removed {
-        report::notice(&format!(
-            "a copy could not be removed: {}",
-            describe(&error)
-        ));
+        report::notice_error("a copy could not be removed", &error);
     }
 }

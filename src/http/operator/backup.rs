@@ -70,9 +70,10 @@ pub(super) async fn end(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
     ended.map_err(refusal)?;
     // The backup is good without it.
     if let Err(error) = app.last_backup.ended(app.clock.now()) {
-        report::notice(&format!(
-            "the time of the last backup is known until the next start alone: {error}"
-        ));
+        report::notice_error(
+            "the time of the last backup is known until the next start alone",
+            &error,
+        );
     }
     Reply::of(&json!({"lease_id": lease_id, "kept": true}))
 }

@@ -21,7 +21,7 @@ pub(super) async fn answer(gateway: &Gateway) -> HttpResponse {
             .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .body(text),
         Ok(Err(error)) => {
-            report::notice(&format!("the metrics cannot be rendered: {error}"));
+            report::notice_error("the metrics cannot be rendered", &error);
             HttpResponse::InternalServerError().finish()
         }
         // Where it broke off is in the log.

@@ -12,7 +12,6 @@ use crate::http::reply::Refusal;
 use crate::http::state::AppState;
 use crate::journal::{Remarks, Source};
 use crate::offload;
-use crate::os_error::describe;
 use crate::report;
 
 /// How often a container without room is asked again, so that a whole upload is not lost to it.
@@ -82,9 +81,6 @@ async fn tidy(app: &AppState, object: ObjectName, kept: Kept, wanted: bool) {
         }
     });
     if let Ok(Err(error)) = tidied.await {
-        report::notice(&format!(
-            "an upload could not be removed: {}",
-            describe(&error)
-        ));
+        report::notice_error("an upload could not be removed", &error);
     }
 }

@@ -22,7 +22,6 @@ use crate::domain::repair::{Repair, RepairAction};
 use crate::domain::{RecordId, Timestamp};
 use crate::journal::JournalError;
 use crate::offload;
-use crate::os_error::describe;
 use crate::projections::StoreError;
 use crate::report;
 
@@ -224,7 +223,7 @@ impl Upkeep {
                 (_, _, None) => Ok(()),
             };
             if let Err(error) = &taken {
-                report::notice(&format!("a file could not be removed: {}", describe(error)));
+                report::notice_error("a file could not be removed", error);
             }
             Ok(taken.is_ok())
         });
