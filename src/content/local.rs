@@ -5,15 +5,16 @@
 
 pub mod aside;
 mod duplicate;
+mod files;
+mod receiving;
 mod uploads;
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use uuid::Uuid;
 
@@ -23,9 +24,11 @@ use super::{
     ContentError, ContentStore, FoundFile, Kept, ObjectName, Promise, Receiving, Sealed, SetAside,
 };
 use crate::clock::random_uuid;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::Disk;
 use crate::domain::{OrgCode, Timestamp};
 use aside::AsideName;
+use files::{absent_or, io_error, is_plain, names, object_at, shelf_of, size_of, written_at};
+use receiving::{Temporary, Upload};
 use uploads::UploadName;
 
 /// Lower-case, so that it can never be an org's directory.
@@ -411,117 +414,5 @@ impl LocalStore {
             let source = io::Error::from(io::ErrorKind::InvalidInput);
             Err(io_error("remove", &path, source))
         }
-    }
-}
-
-fn is_plain(part: Component<'_>) -> bool {
-    matches!(part, Component::Normal(_))
-}
-
-/// The directory within a place, as far as it has one.
-fn shelf_of(place: &str) -> &str {
-    place.split_once('/').map_or(place, |(shelf, _)| shelf)
-}
-
-/// The object whose file belongs exactly there.
-fn object_at(place: &str) -> Option<Uuid> {
-    let (shelf, name) = place.split_once('/')?;
-    let id = name.strip_suffix(".gz")?;
-    let object_id = Uuid::try_parse(id).ok()?;
-    let own = format!("{:02x}", object_id.as_bytes()[0]);
-    (own == shelf && object_id.simple().to_string() == id).then_some(object_id)
-}
-
-/// The names in a directory, in order, and whether each is a directory; none when it is not there itself.
-fn names(directory: &Path) -> Result<Vec<(String, bool)>, ContentError> {
-    let failed = |source| io_error("read", directory, source);
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(source) => {
-            return absent_or("read", directory, source).map(Option::unwrap_or_default);
-        }
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed)?;
-        let is_directory = entry.file_type().map_err(failed)?.is_dir();
-        names.push((
-            entry.file_name().to_string_lossy().into_owned(),
-            is_directory,
-        ));
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
-/// An upload being written. Its temporary file is removed with it, whatever happens.
-struct Upload {
-    file: Box<dyn DiskFile>,
-    written: u64,
-    temporary: Temporary,
-    object: ObjectName,
-    store: LocalStore,
-    check: Check,
-}
-
-struct Temporary(Arc<dyn Disk>, PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // What was kept has another name; if this one cannot be removed now, the next open does.
-        let _: io::Result<()> = self.0.remove(&self.1);
-    }
-}
-
-impl Receiving for Upload {
-    fn take(&mut self, bytes: &[u8]) -> Result<(), ContentError> {
-        self.check.take(bytes)?;
-        let written = self.file.write_at(self.written, bytes);
-        written.map_err(|source| io_error("write", &self.temporary.1, source))?;
-        self.written += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn keep(mut self: Box<Self>) -> Result<Kept, ContentError> {
-        let temporary = &self.temporary.1;
-        let digests = self.check.finish()?;
-        let synced = self.file.sync();
-        synced.map_err(|source| io_error("sync", temporary, source))?;
-        self.store.keep_upload(&self.object, digests, temporary)
-    }
-}
-
-fn size_of(path: &Path) -> Result<Option<u64>, ContentError> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(Some(metadata.len())),
-        Err(source) => absent_or("read", path, source),
-    }
-}
-
-/// When a file was last written to.
-fn written_at(metadata: &fs::Metadata) -> Option<Timestamp> {
-    let since = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some(Timestamp::from_millis(
-        i64::try_from(since.as_millis()).ok()?,
-    ))
-}
-
-fn absent_or<T>(
-    action: &'static str,
-    path: &Path,
-    source: io::Error,
-) -> Result<Option<T>, ContentError> {
-    if source.kind() == io::ErrorKind::NotFound {
-        Ok(None)
-    } else {
-        Err(io_error(action, path, source))
-    }
-}
-
-fn io_error(action: &'static str, place: &Path, source: io::Error) -> ContentError {
-    ContentError::Io {
-        action,
-        place: place.display().to_string(),
-        source,
     }
 }

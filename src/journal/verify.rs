@@ -1,5 +1,6 @@
 //! Walking a whole journal and saying where it breaks.
 
+mod compare;
 mod copied;
 mod database;
 mod report;
@@ -15,13 +16,12 @@ use super::database::Database;
 use super::entry::NO_HASH;
 use super::erasures::Erasures;
 use super::scan::{Found, Scanner, Step};
-use super::segment::{Fault, Listed, Location, Segment, list};
+use super::segment::{Fault, Listed, Segment, list};
 use super::state;
 use super::{Head, JournalError, Position, Version, exported, replay};
 use crate::domain::StreamId;
 use crate::os_error;
 use copied::DatabaseCopy;
-use database::{compare, compare_ends};
 pub use report::{Check, PROBLEMS_MAX, Problem, Report};
 use resume::Following;
 
@@ -106,7 +106,7 @@ fn walk_directory(dir: &Path, check: &mut Check<'_>) -> Result<(Report, bool), J
         );
         walk.problem(state::FILE, 0, what);
     }
-    let misled = walk.hold_erasures();
+    let misled = walk.check_erasures();
     walk.compare_counts()?;
     Ok((walk.finish(), misled))
 }
@@ -147,7 +147,7 @@ pub fn verify_file(
         // It was not read to its end.
         None => {}
     }
-    walk.hold_erasures();
+    walk.check_erasures();
     Ok(walk.finish())
 }
 
@@ -246,20 +246,6 @@ impl<'a> Walk<'a> {
         }
         (self.progress)(self.report.entries, self.report.entries);
         self.report
-    }
-
-    /// Holds the hash of a position against what is expected.
-    fn expect(&mut self, position: Position, found: &str) {
-        for hash in self.expected.remove(&position).unwrap_or_default() {
-            if hash == found {
-                self.report.confirmed += 1
-            } else {
-                let what = format!(
-                    "hash {hash} is expected here, and it is {found}: the history up to here is another one"
-                );
-                self.of_log(position, what);
-            }
-        }
     }
 
     fn problem(&mut self, file: &str, byte: u64, what: impl Into<String>) {
@@ -438,87 +424,6 @@ impl<'a> Walk<'a> {
         if self.report.entries.is_multiple_of(PROGRESS_EVERY) {
             (self.progress)(self.report.entries, 0);
         }
-        Ok(())
-    }
-
-    /// Holds what is erased against what was ordered, once all of it is known. Whether something does not fit.
-    fn hold_erasures(&mut self) -> bool {
-        let before = self.report.problems.len();
-        let erasures = std::mem::replace(&mut self.erasures, Erasures::from(1));
-        for (stream, version, position) in std::mem::take(&mut self.begins_late) {
-            if !erasures.may_lack_its_start(stream.as_str(), position) {
-                let what = format!(
-                    "{stream} begins here with version {version}: its earlier entries were erased, and no erasure leaves part of a stream"
-                );
-                self.of_log(position, what);
-            }
-        }
-        let findings = erasures.finish();
-        for problem in findings.problems {
-            self.of_log(problem.position, problem.what);
-        }
-        self.report.unproven = findings.unproven;
-        self.report.problems.len() > before
-    }
-
-    fn of_log(&mut self, position: Position, what: String) {
-        self.report.problems.push(Problem {
-            file: LOG.to_owned(),
-            byte: 0,
-            position,
-            what: what.into(),
-        });
-    }
-
-    /// A problem of an entry that was just taken.
-    fn note(&mut self, file: &str, found: &Found<'_>, what: String) {
-        self.report.problems.push(Problem {
-            file: file.to_owned(),
-            byte: found.offset,
-            position: found.line.header.position,
-            what,
-        });
-    }
-
-    /// Checks that the database has the same of an entry, also of which entry precedes it in its stream.
-    fn compare(
-        &mut self,
-        file: &str,
-        segment: Position,
-        (found, ahead): (&Found<'_>, Option<Position>),
-    ) -> Result<(), JournalError> {
-        let Some(database) = &self.database else {
-            return Ok(());
-        };
-        let location = Location {
-            segment,
-            offset: found.offset,
-            line_bytes: found.line_bytes,
-        };
-        let what = match compare(database, location, found, ahead) {
-            Ok(None) => return Ok(()),
-            Ok(Some(what)) => what.to_owned(),
-            Err(JournalError::Database(error)) => error,
-            Err(error) => return Err(error),
-        };
-        self.note(file, found, format!("the database: {what}"));
-        Ok(())
-    }
-
-    /// Checks that the database has each stream's end, and no rows the log has not.
-    fn compare_counts(&mut self) -> Result<(), JournalError> {
-        let Some(database) = &self.database else {
-            return Ok(());
-        };
-        let entries = self.report.entries;
-        let streams = self.versions.len() as u64;
-        let what = match compare_ends(database, &self.versions, entries, streams) {
-            Ok(None) => return Ok(()),
-            Ok(Some(what)) => what,
-            Err(JournalError::Database(error)) => error,
-            Err(error) => return Err(error),
-        };
-        self.problem(super::database::DIRECTORY, 0, what);
         Ok(())
     }
 }
