@@ -51,10 +51,10 @@ pub(super) struct MakeArgs {
 /// Container and id of a record.
 #[derive(Args, Debug, Serialize)]
 pub(super) struct Place {
-    /// The container.
+    /// The name of the container.
     #[arg(long)]
     pub(super) container: String,
-    /// The record's id.
+    /// The id of the record.
     #[arg(long)]
     pub(super) record_id: String,
     /// The code of the record's cost centre, such as ABCD-1234-EFGH.

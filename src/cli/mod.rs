@@ -71,7 +71,7 @@ pub struct Cli {
     /// What every verb takes.
     #[command(flatten)]
     pub connection: Connection,
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -79,7 +79,7 @@ pub struct Cli {
 /// What the program can do.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Run the server.
+    /// Run the server until it is stopped.
     Serve(serve::ServeArgs),
     /// Check whether a server can start here, or the health of the running one. Changes nothing; exits with 1 when
     /// something is wrong.
@@ -97,13 +97,13 @@ pub enum Command {
     /// End the session that a profile keeps, and remove it from the profile.
     #[command(after_help = "Examples:\n  g3n logout\n  g3n logout --profile work")]
     Logout(login::LogoutArgs),
-    /// Work with records.
+    /// Put, read, list and end records.
     Mrs(Box<mrs::MrsArgs>),
     /// Sign in, and manage service accounts and API keys.
     Usm(Box<usm::UsmArgs>),
     /// Orgs and their members.
     Ofm(Box<ofm::OfmArgs>),
-    /// Users.
+    /// Users, as operators see them.
     Uas(Box<uas::UasArgs>),
     /// Offboard, export and import an org.
     Utl(Box<utl::UtlArgs>),

@@ -15,7 +15,7 @@ use super::time::{DueTime, Time, ago, due};
 use super::{get, hold, operator, put};
 use crate::client::{Client, Reply, TransportError};
 
-/// Work with records.
+/// Put, read, list and end records.
 #[derive(Args, Debug)]
 pub struct MrsArgs {
     #[command(subcommand)]

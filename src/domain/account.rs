@@ -46,9 +46,9 @@ impl KeyRole {
 pub struct Key {
     /// Keyed hash of the key, in hex.
     pub key_hash: String,
-    /// What it lets do.
+    /// The role, which says what it may do.
     pub role: KeyRole,
-    /// What it is called.
+    /// Its label, for people.
     pub label: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
@@ -82,7 +82,7 @@ pub struct Account {
     pub version: u64,
     /// Public id of the account.
     pub account_id: String,
-    /// What it is called.
+    /// Its label, for people.
     pub label: Option<String>,
     /// Whether its keys are accepted.
     pub active: bool,
@@ -106,7 +106,7 @@ events! {
         /// The service account begins, active and without keys.
         #[event("account.created", 1)]
         Created {
-            /// What it is called.
+            /// Its label, for people.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             label: Option<String>,
         },
@@ -123,12 +123,12 @@ events! {
             key_id: String,
             /// Keyed hash of the key, in hex.
             key_hash: String,
-            /// What it lets do.
+            /// The role, which says what it may do.
             role: KeyRole,
-            /// What it is called.
+            /// Its label, for people.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             label: Option<String>,
-            /// From when on it counts no longer.
+            /// The time from which it is not valid any more.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             expires_at: Option<Timestamp>,
             /// Networks it may be used from; from everywhere when there are none.
@@ -181,11 +181,11 @@ pub enum AccountAction {
         key_id: String,
         /// Keyed hash of the key, in hex.
         key_hash: String,
-        /// What it lets do.
+        /// The role, which says what it may do.
         role: KeyRole,
         /// Its label, for people.
         label: Option<String>,
-        /// From when on it counts no longer.
+        /// The time from which it is not valid any more.
         expires_at: Option<Timestamp>,
         /// Networks it may be used from; from everywhere when there are none.
         allowed_addresses: Vec<String>,

@@ -17,7 +17,7 @@ pub struct ClockJumps {
 /// A jump of the clock that no operator has confirmed yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockJump {
-    /// By how many milliseconds; negative for one backwards.
+    /// The size of the jump in milliseconds; negative for one backwards.
     pub by_ms: i64,
     /// When it was seen, by the clock that had jumped.
     pub seen_at: Timestamp,
@@ -29,7 +29,7 @@ events! {
         /// The machine's clock jumped by more than `ops.clock_jump_seconds_max`; what removes waits until it is confirmed.
         #[event("clock.jumped", 1)]
         Jumped {
-            /// By how many milliseconds; negative for one backwards.
+            /// The size of the jump in milliseconds; negative for one backwards.
             by_ms: i64,
         },
         /// An operator said that the time is right.

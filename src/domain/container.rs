@@ -24,7 +24,7 @@ events! {
         ContentRemoved {
             /// Contents whose bytes were removed.
             contents: Vec<RemovedContent>,
-            /// What asked for the removal.
+            /// The cause of the removal.
             why: RemovalCause,
         },
         /// First answers to idempotency keys ended: a request with one of these scopes is a first one again.

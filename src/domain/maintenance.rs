@@ -90,9 +90,9 @@ pub struct Window {
     pub status: WindowStatus,
     /// Description that tenants are shown.
     pub description: String,
-    /// How long it should take.
+    /// The planned duration in seconds.
     pub duration_seconds: u64,
-    /// When it should start.
+    /// The planned start of the window.
     pub scheduled_start: Timestamp,
     /// Time of the start; `None` before it.
     pub started_at: Option<Timestamp>,
@@ -179,9 +179,9 @@ events! {
             maintenance_id: String,
             /// Description that tenants are shown.
             description: String,
-            /// How long it should take.
+            /// The planned duration in seconds.
             duration_seconds: u64,
-            /// When it should start.
+            /// The planned start of the window.
             start: Timestamp,
         },
         /// The window started; tenants get 503.
@@ -222,7 +222,7 @@ events! {
             /// The id of the window.
             maintenance_id: String,
         },
-        /// The window was called off before it began.
+        /// The window was cancelled before it began.
         #[event("maintenance.cancelled", 1)]
         Cancelled {
             /// Id of the window.

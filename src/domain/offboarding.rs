@@ -67,7 +67,7 @@ impl OffboardingStatus {
 pub struct Approval {
     /// Time of the approval.
     pub at: Timestamp,
-    /// Until when the data can be taken away.
+    /// Until when the data can be downloaded.
     pub window_ends_at: Timestamp,
     /// The org's status, which it gets back when the offboarding is cancelled.
     pub org_status: OrgStatus,
@@ -125,7 +125,7 @@ pub struct Made {
     pub at: Timestamp,
     /// SHA-256 of its manifest, in hex.
     pub manifest_sha256: String,
-    /// How much it holds.
+    /// The amounts of data in it.
     pub counts: Counts,
 }
 
@@ -215,7 +215,7 @@ events! {
             /// The version of the org's stream at that moment.
             org_version: u64,
         },
-        /// The offboarding was called off; the org is as before.
+        /// The offboarding was cancelled; the org is as before.
         #[event("offboarding.cancelled", 1)]
         Cancelled {},
         /// The window has ended, but the data cannot be erased yet.
@@ -248,7 +248,7 @@ events! {
             export_id: String,
             /// SHA-256 of its manifest, in hex.
             manifest_sha256: String,
-            /// How much it holds.
+            /// The amounts of data in it.
             counts: Counts,
         },
         /// An export and its files are removed.
@@ -322,7 +322,7 @@ pub enum OffboardingAction {
         export_id: String,
         /// SHA-256 of its manifest, in hex.
         manifest_sha256: String,
-        /// How much it holds.
+        /// The amounts of data in it.
         counts: Counts,
     },
     /// Have an export removed.

@@ -9,7 +9,7 @@ events! {
     /// The events of an operator's request. Who asked and why is in the entry, as with every event. Nothing here is personal:
     /// these entries are never erased, and a user is named by id alone.
     pub enum OperatorActEvent {
-        /// An operator asked for a change; it was carried out unless `operator_act.refused` follows in the same stream.
+        /// An operator requested a change; it was executed unless `operator_act.refused` follows in the same stream.
         #[event("operator_act.asked", 1)]
         Asked {
             /// The name of the operator function, as in `/invoke/NAME`.
@@ -24,7 +24,7 @@ events! {
         /// The change that was asked for was not carried out.
         #[event("operator_act.refused", 1)]
         Refused {
-            /// The name of the operator function that was not carried out.
+            /// The name of the operator function that was not executed.
             function: String,
             /// The same as of the act that was asked for.
             #[serde(default, skip_serializing_if = "Option::is_none")]

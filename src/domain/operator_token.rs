@@ -73,7 +73,7 @@ pub struct OperatorToken {
     /// Those before it and until when each still works, after rotations. More than one when it was rotated again
     /// meanwhile, as by a request that was repeated because its answer was lost.
     pub previous: Vec<(String, Timestamp)>,
-    /// What it lets do.
+    /// What it may be used for.
     pub scopes: Vec<TokenScope>,
     /// When it was made, or rotated last.
     pub created_at: Timestamp,
@@ -142,7 +142,7 @@ events! {
         /// There is one more operator token.
         #[event("operator_token.created", 1)]
         Created {
-            /// What it is called, in the audit too.
+            /// Its name, in the audit too.
             name: String,
             /// Keyed hash of the token, in hex.
             token_hash: String,
@@ -192,9 +192,9 @@ pub enum OperatorTokenCommand {
         name: String,
         /// Keyed hash of the token, in hex.
         token_hash: String,
-        /// What it lets do.
+        /// What it may be used for.
         scopes: Vec<TokenScope>,
-        /// From when on it works no longer.
+        /// The time from which it is not valid any more.
         expires_at: Option<Timestamp>,
     },
     /// Replace one by another with the same name and scopes.

@@ -175,10 +175,10 @@ events! {
             user_id: String,
             /// The role that comes with it.
             role: MemberRole,
-            /// What the owner calls it.
+            /// The owner's label for it.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             label: Option<String>,
-            /// From then on it cannot be accepted.
+            /// The time from which it cannot be accepted.
             expires_at: Timestamp,
         },
         /// The user said yes; `org.member_added` follows in the same entry unless the user belonged to the org already.
@@ -300,7 +300,7 @@ pub enum OrgCommand {
         role: MemberRole,
         /// The owner's label for it.
         label: Option<String>,
-        /// From then on it cannot be accepted.
+        /// The time from which it cannot be accepted.
         expires_at: Timestamp,
     },
     /// Take an invitation back, as an owner.

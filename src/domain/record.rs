@@ -187,7 +187,7 @@ pub struct Record {
     pub upload: Option<PendingUpload>,
     /// Tags in ascending order, each once.
     pub tags: Vec<Tag>,
-    /// When it dooms itself.
+    /// The time at which the record dooms itself.
     pub doom_at: Option<Timestamp>,
     /// Time of the first event.
     pub created_at: Timestamp,
@@ -237,7 +237,7 @@ events! {
             /// Tags in ascending order, each once.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             tags: Vec<Tag>,
-            /// When it dooms itself.
+            /// The time at which the record dooms itself.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             doom_at: Option<Timestamp>,
             /// Content of version 1.
@@ -274,7 +274,7 @@ events! {
         /// Tags were added, each new to the record.
         #[event("record.tags_added", 1)]
         TagsAdded {
-            /// Those it did not have.
+            /// The added tags, without those it had already.
             tags: Vec<Tag>,
         },
         /// Tags were removed, each of which it had.
@@ -292,7 +292,7 @@ events! {
         /// The record ended for good; a promised upload is dropped, content stays as it was. Its `updated_at` is `doomed_at`.
         #[event("record.doomed", 1)]
         Doomed {
-            /// From when on it counts as doomed.
+            /// The time from which it counts as doomed.
             doomed_at: Timestamp,
             /// What ended it: a caller, its due time, or its org.
             cause: DoomCause,
@@ -304,7 +304,7 @@ events! {
             /// beginning.
         #[event("record.hold_set", 1)]
         HoldSet {
-            /// Why it is held, in the caller's words.
+            /// The caller's reason for the hold.
             reason: String,
         },
         /// Its own hold is over; a legal hold on its container or org may go on.
@@ -362,7 +362,7 @@ pub enum RecordCommand {
     DoomIfAbandoned(UploadTimeouts),
     /// Have nothing remove it or its content.
     SetHold {
-        /// Why it is held, in the caller's words.
+        /// The caller's reason for the hold.
         reason: String,
         /// The revision the caller saw.
         expected: Option<Revision>,

@@ -178,7 +178,7 @@ pub struct Rejection {
     /// The status, where it differs from the tag's own (`too-large` of a whole request body is 413).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
-    /// For the operator alone: why somebody was not let in. Neither told nor stored.
+    /// For the operator alone: why the caller was denied. Neither sent to the caller nor stored.
     #[serde(skip)]
     denial: Option<Denial>,
     /// Seconds after which to come back. Not stored: only refusals of the moment have it.

@@ -78,7 +78,7 @@ impl RepairAction {
 pub struct Repair {
     /// Kind of drift that was found.
     pub kind: DriftKind,
-    /// What is done about it.
+    /// The repair of it.
     pub action: RepairAction,
     /// The record, when one is concerned; read from a damaged row it may be no valid id.
     #[serde(default, skip_serializing_if = "Option::is_none")]

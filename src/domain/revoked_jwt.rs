@@ -43,7 +43,7 @@ events! {
 pub struct RevokeJwt {
     /// The `jti` claim of the token.
     pub jti: String,
-    /// When it has ended anyway.
+    /// The time at which the token expires anyway.
     pub until: Timestamp,
 }
 

@@ -41,7 +41,7 @@ events! {
         /// A wrong code was given.
         #[event("secret.mismatched", 2)]
         Mismatched {
-            /// For which operator function.
+            /// The operator function it was given for.
             function: String,
             /// Keyed hash of the address it came from, in hex; absent before schema version 2.
             #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,7 +152,7 @@ pub enum SecretCommand {
     },
     /// Remember that a wrong one was given.
     NoteMismatch {
-        /// For which operator function.
+        /// The operator function it was given for.
         function: String,
         /// Keyed hash of the address it came from, in hex.
         address_hash: String,

@@ -40,7 +40,7 @@ pub struct Session {
     pub expires_at: Option<Timestamp>,
     /// Counts only in development mode.
     pub development: bool,
-    /// What its owner calls it.
+    /// The owner's label for it.
     pub label: Option<String>,
 }
 
@@ -103,7 +103,7 @@ events! {
             /// Opened by development mode: counts only while that lasts.
             #[serde(default)]
             development: bool,
-            /// What its owner calls it.
+            /// The owner's label for it.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             label: Option<String>,
         },
@@ -143,7 +143,7 @@ events! {
         /// An operator has disabled the user. All sessions ended.
         #[event("user.disabled", 1)]
         Disabled {},
-        /// An operator lets the user sign in again.
+        /// An operator enabled the user to sign in again.
         #[event("user.enabled", 1)]
         Enabled {},
         /// An operator ended the lock that wrong passcodes had caused.

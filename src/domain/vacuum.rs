@@ -160,9 +160,9 @@ impl std::ops::AddAssign for Amount {
 pub struct ServiceAmount {
     /// Name of the service, such as `mrs`.
     pub service: String,
-    /// How much; nothing when it is skipped.
+    /// The amount; zeros when the service is skipped.
     pub amount: Amount,
-    /// Why it is left out.
+    /// Why the service is left out.
     pub skipped: Option<String>,
 }
 
@@ -249,7 +249,7 @@ pub struct Vacuum {
     pub started_position: u64,
     /// When it was over.
     pub finished_at: Option<Timestamp>,
-    /// It erases what is held too.
+    /// Whether it erases what is held too.
     pub override_holds: bool,
     /// What it erases by service, known once it began.
     pub services: Vec<ServiceAmount>,
@@ -318,7 +318,7 @@ events! {
             /// A dry run: it counts and erases nothing.
             #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             dry_run: bool,
-            /// Why it was asked for, in the operator's words.
+            /// The operator's reason for the vacuum.
             reason: String,
             /// Until when it can be cancelled.
             #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -326,7 +326,7 @@ events! {
             /// Id of the dry run whose numbers it must have.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             plan_id: Option<String>,
-            /// It erases what is held too.
+            /// Whether it erases what is held too.
             #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             override_holds: bool,
         },
@@ -370,7 +370,7 @@ events! {
             /// Why it failed, for operators.
             error: String,
         },
-        /// The vacuum was called off before it began.
+        /// The vacuum was cancelled before it began.
         #[event("vacuum.cancelled", 1)]
         Cancelled {
             /// Id of the vacuum, unique among all vacuums.
@@ -404,7 +404,7 @@ pub enum VacuumCommand {
         scope: Scope,
         /// A dry run: count and erase nothing.
         dry_run: bool,
-        /// Why it was asked for, in the operator's words.
+        /// The operator's reason for the vacuum.
         reason: String,
         /// How long it can be cancelled; a dry run has no such time.
         pending_ms: i64,

@@ -68,7 +68,7 @@ org_request! {
     }
 }
 
-/// An org.
+/// An org as callers see it.
 #[derive(Serialize, ToSchema)]
 pub struct OrgView {
     orgcode: String,
@@ -143,7 +143,7 @@ pub(crate) const GET: Route = Route::post(
 .errors(&[FIELD_ERRORS], &[])
 .changes_nothing();
 
-/// See an org.
+/// Show an org of the caller.
 #[utoipa::path(post, path = GET.path, request_body = WhichOrg,
     responses((status = 200, description = "The org.", body = crate::http::reply::Good<'static, OrgView>)))]
 pub async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {

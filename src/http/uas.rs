@@ -94,7 +94,7 @@ impl OrgOfUser {
     }
 }
 
-/// A user.
+/// A user as operators see it.
 #[derive(Serialize, ToSchema)]
 pub struct UserView {
     user_id: String,

@@ -70,7 +70,7 @@ impl From<&Counts> for CountsView {
     }
 }
 
-/// An export.
+/// An export of an org.
 #[derive(Serialize, ToSchema)]
 pub struct ExportView {
     export_id: String,

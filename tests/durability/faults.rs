@@ -104,7 +104,7 @@ fn a_sync_that_fails_is_never_answered_as_done() {
 }
 
 #[test]
-fn a_single_failed_sync_is_not_retried_as_if_nothing_had_happened() {
+fn a_failed_sync_is_not_retried() {
     a_failing_disk("fdatasync:error=EIO:when=3");
 }
 
@@ -216,7 +216,7 @@ fn failing_directory(dir: &Path, call: &str, error: &str) -> Command {
 }
 
 #[test]
-fn an_upload_for_whose_directory_there_is_no_room_is_not_kept() {
+fn an_upload_without_room_for_its_directory_is_not_kept() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let dir = scratch.path().join("data");
     let failing = failing_directory(&dir, "mkdir", "ENOSPC");
@@ -232,7 +232,7 @@ fn an_upload_whose_directory_cannot_be_synced_is_not_kept() {
 }
 
 #[test]
-fn whatever_the_disk_refuses_of_an_upload_it_is_not_there_and_can_be_sent_again() {
+fn an_upload_that_the_disk_refuses_can_be_repeated() {
     let gz = Command::new("sh")
         .args(["-c", "seq 1 2000 | gzip -c"])
         .output()
@@ -273,7 +273,7 @@ fn whatever_the_disk_refuses_of_an_upload_it_is_not_there_and_can_be_sent_again(
 
 /// What a power cut may leave of an upload that was not answered: any part of its bytes, or its directory alone.
 #[test]
-fn what_a_cut_leaves_of_an_upload_is_cleared_and_it_can_be_sent_again() {
+fn an_upload_cut_off_by_a_power_cut_can_be_repeated() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let dir = scratch.path().join("data");
     let mut server = Server::start_in(&dir, &PUBLIC);

@@ -128,7 +128,7 @@ fn first_problem(dir: &Path) -> Value {
 }
 
 #[test]
-fn a_flipped_byte_in_a_segment_is_told_with_its_place_and_is_never_a_wrong_answer() {
+fn segment_bit_flips_are_reported_and_never_answered() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let good = scratch.path().join("good");
     fill(&good);

@@ -128,7 +128,7 @@ fn round(dir: &Path, next: &AtomicU64, known: &Mutex<Known>, goal: u64) {
 }
 
 #[test]
-fn no_acknowledged_write_is_missing_or_there_twice_after_kills_among_many_writers() {
+fn kills_lose_and_duplicate_no_acknowledged_write() {
     let rounds = std::env::var("METARECORD_KILL_ROUNDS")
         .ok()
         .and_then(|text| text.parse().ok())

@@ -106,7 +106,7 @@ impl Traced {
 }
 
 #[test]
-fn every_answer_to_a_create_leaves_after_its_sync_returned() {
+fn a_create_is_answered_after_its_sync() {
     let calls = Traced::start().calls(|server| {
         for number in 0..CREATES {
             server.put_inline("notes", &format!("n-{number}"), &json!(number), &[]);
@@ -134,7 +134,7 @@ fn every_answer_to_a_create_leaves_after_its_sync_returned() {
 }
 
 #[test]
-fn an_upload_is_answered_only_when_its_bytes_its_name_and_its_directory_are_durable() {
+fn an_upload_is_answered_once_file_and_directory_are_durable() {
     let gz = gzip();
     let calls = Traced::start().calls(|server| {
         let md5 = metarecord::domain::Md5::of(&gz).to_string();
@@ -181,7 +181,7 @@ fn an_upload_is_answered_only_when_its_bytes_its_name_and_its_directory_are_dura
 }
 
 #[test]
-fn the_journal_is_marked_as_closed_only_when_its_database_is_durable() {
+fn the_journal_is_marked_closed_once_its_database_is_durable() {
     let calls = Traced::start().calls(|server| {
         server.put_inline("notes", "n", &json!(1), &[]);
     });

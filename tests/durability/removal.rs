@@ -16,7 +16,7 @@ use crate::support::{Server, agent};
 const LONG_AGO_MS: i64 = 1_609_459_200_000;
 
 #[test]
-fn a_kill_between_the_event_and_the_removal_leaves_an_orphan_that_nobody_can_read() {
+fn a_kill_before_a_removal_leaves_an_unreadable_orphan() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let dir = scratch.path().join("data");
     let past = Clock::manual(Timestamp::from_millis(LONG_AGO_MS));

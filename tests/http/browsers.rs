@@ -24,7 +24,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn a_listed_page_may_call_routes_and_content_and_no_other_page_may() {
+fn only_listed_pages_may_call_routes_and_content() {
     let set = format!("http.cors_origins=https://other.example, {PAGE}/");
     let server = Server::start_with(&["--set", &set]);
     let gateway = &server.base_url;

@@ -217,7 +217,7 @@ fn a_copy_counts_towards_the_quotas_as_any_record() {
 }
 
 #[test]
-fn a_crash_between_object_and_record_leaves_what_reconcile_finds() {
+fn reconcile_finds_a_copied_object_without_a_record() {
     let scratch = tempfile::tempdir().expect("a directory");
     let server = start(scratch.path());
     upload(&server, "blob", "some text", None);

@@ -127,7 +127,7 @@ fn the_request_id_is_the_callers_when_it_is_a_good_one() {
 }
 
 #[test]
-fn health_is_flat_and_in_an_envelope() {
+fn health_has_its_members_at_the_top_and_in_data() {
     let server = Server::start();
     let answer = server
         .get_url(&format!("{}/prod/health", server.base_url), &[])
@@ -164,7 +164,7 @@ fn unknown_routes_and_methods_are_answered_in_the_envelope() {
 }
 
 #[test]
-fn operators_are_elsewhere_and_need_their_token() {
+fn operator_functions_have_their_own_address_and_need_a_token() {
     let server = Server::start();
     let url = format!("{}/invoke/mrs_reconcile", server.operator_url);
     assert_eq!(server.get_url(&url, &[]).refusal().1, "not-authorized");
@@ -260,7 +260,7 @@ fn a_body_that_is_cut_off_or_garbage_leaves_nothing() {
 }
 
 #[test]
-fn a_get_ignores_its_body_and_credentials_are_never_taken_from_a_query() {
+fn a_get_ignores_its_body_and_credentials_in_a_query() {
     let server = Server::start();
     let body = "not json";
     let request = format!(

@@ -341,7 +341,7 @@ fn bodies_that_are_not_json_or_too_deep_are_invalid_json() {
 }
 
 #[test]
-fn the_largest_inline_payload_is_taken_and_one_byte_more_is_not() {
+fn an_inline_payload_over_the_limit_is_refused() {
     let server = Server::start();
     let body = |id: &str, bytes: usize| {
         with(

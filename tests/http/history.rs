@@ -256,7 +256,7 @@ fn the_history_of_a_record_makes_the_record() {
 }
 
 #[test]
-fn a_change_tells_when_by_whom_why_and_what() {
+fn a_change_shows_time_caller_reason_and_fields() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = super::versions::start(scratch.path());
     server.put("notes", "n", &json!("one"));

@@ -175,7 +175,7 @@ fn a_held_record_lives_past_its_time_and_ends_when_it_is_released() {
 }
 
 #[test]
-fn a_hold_on_a_record_whose_time_has_just_come_is_one_on_a_doomed_record() {
+fn a_hold_on_a_record_that_just_became_due_is_refused() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     // The sweep is asleep.
     let server = Inside::start(scratch.path());
@@ -190,7 +190,7 @@ fn a_hold_on_a_record_whose_time_has_just_come_is_one_on_a_doomed_record() {
 }
 
 #[test]
-fn an_operators_hold_keeps_a_container_or_an_org_until_it_is_released() {
+fn a_legal_hold_keeps_a_container_or_an_org() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     put(&server, "notes", "n", Some(DAY_MS));
@@ -282,7 +282,7 @@ fn an_operators_hold_keeps_a_container_or_an_org_until_it_is_released() {
 }
 
 #[test]
-fn a_records_meta_tells_the_holds_on_its_container_and_org_now_or_as_of_a_time() {
+fn meta_shows_holds_on_container_and_org_at_any_time() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     put(&server, "notes", "n", None);
@@ -346,7 +346,7 @@ fn a_records_meta_tells_the_holds_on_its_container_and_org_now_or_as_of_a_time()
 }
 
 #[test]
-fn what_is_due_comes_page_by_page_in_the_order_of_its_times() {
+fn due_records_are_listed_in_the_order_of_their_times() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     let mut wanted = Vec::new();

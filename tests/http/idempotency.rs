@@ -27,7 +27,7 @@ fn count(server: &Server) -> usize {
 }
 
 #[test]
-fn a_repeated_request_gets_its_first_answer_and_another_request_a_conflict() {
+fn a_key_repeats_its_first_answer_and_conflicts_otherwise() {
     let server = Server::start();
     let first = put(&server, json!({}));
     let again = put(&server, json!({}));
@@ -64,7 +64,7 @@ fn a_repeated_request_gets_its_first_answer_and_another_request_a_conflict() {
 }
 
 #[test]
-fn the_first_answer_stands_even_when_the_record_has_changed_since() {
+fn a_first_answer_is_repeated_after_the_record_changed() {
     let server = Server::start();
     let named = json!({"record_id": "n"});
     let first = put(&server, named.clone()).data();
@@ -102,7 +102,7 @@ fn a_refusal_is_remembered_too() {
 }
 
 #[test]
-fn of_many_firsts_at_once_one_is_carried_out_and_all_get_its_answer() {
+fn concurrent_requests_with_one_key_get_one_answer() {
     let server = Server::start();
     let barrier = Barrier::new(32);
     let answers: Vec<Value> = std::thread::scope(|scope| {
@@ -153,7 +153,7 @@ fn a_first_answer_survives_a_restart_and_a_kill() {
 }
 
 #[test]
-fn who_asks_and_why_and_the_spelling_of_a_set_do_not_make_another_request() {
+fn caller_reason_and_order_of_tags_do_not_change_a_request() {
     let server = Server::start();
     let tagged = |tags: Value| json!({"tags": tags, "record_id": "n"});
     let first = put(&server, tagged(json!(["b", "a", "c"]))).data();
@@ -194,7 +194,7 @@ fn who_asks_and_why_and_the_spelling_of_a_set_do_not_make_another_request() {
 }
 
 #[test]
-fn half_a_surrogate_pair_is_content_like_any_other() {
+fn half_a_surrogate_pair_is_kept_as_content() {
     let server = Server::start();
     let body = |payload: &str| {
         format!(
@@ -224,7 +224,7 @@ fn half_a_surrogate_pair_is_content_like_any_other() {
 const WINDOW_MS: i64 = 24 * 60 * 60 * 1_000;
 
 #[test]
-fn a_key_past_its_time_is_a_new_request_whatever_became_of_the_first() {
+fn an_expired_key_makes_a_new_request() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = Inside::start(scratch.path());
     server.pause_upkeep();

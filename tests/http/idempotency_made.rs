@@ -479,7 +479,7 @@ fn a_key_is_honoured_or_refused_and_never_ignored() {
 }
 
 #[test]
-fn a_key_past_its_time_makes_another_thing() {
+fn an_expired_key_creates_again() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let town = Town::start(scratch.path());
     let ann = town.person("ann");

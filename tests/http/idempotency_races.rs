@@ -13,7 +13,7 @@ use crate::support::{Got, Server, agent};
 const AT_ONCE: usize = 8;
 
 #[test]
-fn of_many_at_once_with_a_key_one_makes_it() {
+fn concurrent_requests_with_a_key_create_once() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let town = Town::start(scratch.path());
     let ann = town.person("ann");
@@ -164,7 +164,7 @@ fn forget_projections(dir: &Path) {
 }
 
 #[test]
-fn what_was_made_with_a_key_survives_a_kill_and_a_rebuild() {
+fn first_answers_survive_a_kill_and_a_rebuild() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let dir = scratch.path().join("data");
     let mut server = Server::start_in(&dir, &[]);
@@ -189,7 +189,7 @@ fn what_was_made_with_a_key_survives_a_kill_and_a_rebuild() {
 }
 
 #[test]
-fn a_kill_between_a_request_and_its_answer_leaves_one_thing_or_none() {
+fn a_kill_before_the_answer_creates_at_most_once() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let dir = scratch.path().join("data");
     let mut server = Server::start_in(&dir, &[]);

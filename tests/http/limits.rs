@@ -89,7 +89,7 @@ fn told(got: &Got) -> (u16, String) {
 }
 
 #[test]
-fn a_principal_past_its_limit_waits_and_nobody_else_does() {
+fn a_rate_limit_holds_up_its_own_principal_alone() {
     let dir = tempfile::tempdir().expect("a directory");
     let sets = ["limits.principal_per_second=1", "limits.principal_burst=3"];
     let server = start(dir.path(), &sets);
@@ -116,7 +116,7 @@ fn a_principal_past_its_limit_waits_and_nobody_else_does() {
 }
 
 #[test]
-fn past_the_limit_no_body_is_read_and_nothing_is_done() {
+fn past_the_rate_limit_no_body_is_read() {
     let dir = tempfile::tempdir().expect("a directory");
     let sets = ["limits.principal_per_second=1", "limits.principal_burst=1"];
     let server = start(dir.path(), &sets);
@@ -152,7 +152,7 @@ fn send(server: &Inside, head: &str) -> Wire {
 }
 
 #[test]
-fn slow_requests_of_one_principal_leave_places_to_others() {
+fn slow_requests_of_one_principal_do_not_block_others() {
     let dir = tempfile::tempdir().expect("a directory");
     let sets = ["limits.principal_in_flight_max=2", "http.body_seconds=600"];
     let server = start(dir.path(), &sets);
@@ -197,7 +197,7 @@ fn slow_requests_without_a_credential_take_few_places() {
 }
 
 #[test]
-fn a_request_whose_body_has_not_arrived_takes_no_place_of_those_being_worked_on() {
+fn a_request_takes_a_place_once_its_body_has_arrived() {
     let dir = tempfile::tempdir().expect("a directory");
     let sets = ["http.requests_in_flight_max=1", "http.body_seconds=600"];
     let server = start(dir.path(), &sets);
@@ -215,7 +215,7 @@ fn a_request_whose_body_has_not_arrived_takes_no_place_of_those_being_worked_on(
 }
 
 #[test]
-fn the_members_of_an_org_share_its_limit_and_strangers_neither_use_it_nor_see_it() {
+fn an_orgs_limit_is_shared_and_seen_by_members_alone() {
     let dir = tempfile::tempdir().expect("a directory");
     let sets = ["limits.org_per_second=1", "limits.org_burst=4"];
     let server = start(dir.path(), &sets);
@@ -242,7 +242,7 @@ fn the_members_of_an_org_share_its_limit_and_strangers_neither_use_it_nor_see_it
 }
 
 #[test]
-fn an_address_without_a_credential_is_held_up_and_who_has_one_is_not() {
+fn only_requests_without_a_credential_are_limited_by_address() {
     let dir = tempfile::tempdir().expect("a directory");
     let sets = ["limits.address_per_second=1", "limits.address_burst=4"];
     let server = start(dir.path(), &sets);

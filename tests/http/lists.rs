@@ -86,7 +86,7 @@ fn all_pages(server: &Server, filter: &[(&str, &str)], limit: &str) -> Vec<(Stri
 }
 
 #[test]
-fn every_combination_of_filters_shows_what_the_model_says() {
+fn every_combination_of_filters_matches_the_model() {
     let server = Server::start();
     let models = fill(&server);
     let statuses = [
@@ -155,7 +155,7 @@ fn every_combination_of_filters_shows_what_the_model_says() {
 }
 
 #[test]
-fn pages_have_eight_records_unless_told_and_at_most_256() {
+fn pages_have_8_records_by_default_and_at_most_256() {
     let server = Server::start();
     for number in 0..12 {
         server.put_inline("notes", &format!("n-{number:02}"), &json!(number), &[]);
@@ -181,7 +181,7 @@ fn pages_have_eight_records_unless_told_and_at_most_256() {
 }
 
 #[test]
-fn a_token_works_only_as_it_was_given_and_with_its_own_filters() {
+fn a_page_token_works_unchanged_and_with_its_own_filters() {
     let server = Server::start();
     for number in 0..3 {
         server.put_inline("notes", &format!("n-{number}"), &json!(number), &["t"]);
@@ -226,7 +226,7 @@ fn a_token_works_only_as_it_was_given_and_with_its_own_filters() {
 }
 
 #[test]
-fn what_stands_throughout_is_shown_once_while_records_come_and_go() {
+fn paging_shows_lasting_records_once_while_others_change() {
     let server = Server::start();
     let mut dice = Dice::new(7);
     for number in 0..60 {

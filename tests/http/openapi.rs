@@ -146,7 +146,7 @@ fn every_tag_is_described_under_its_own_status() {
 }
 
 #[test]
-fn every_operation_that_goes_on_by_a_token_says_how_a_wrong_one_is_refused() {
+fn paged_operations_document_wrong_tokens() {
     let document = document();
     let mut found = Vec::new();
     for (method, path, operation) in operations(&document) {
@@ -358,7 +358,7 @@ fn operations(document: &Value) -> Vec<(String, String, &Value)> {
 }
 
 #[test]
-fn every_route_names_the_credentials_it_takes_and_public_ones_name_none() {
+fn routes_document_their_credentials() {
     let document = document();
     let schemes = &document["components"]["securitySchemes"];
     for (name, header) in [("session", "x-session-guid"), ("apiKey", "x-api-key")] {

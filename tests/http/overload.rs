@@ -56,7 +56,7 @@ fn meanwhile_others_are_served<T: Send>(server: &Server, run: impl FnOnce() -> T
 }
 
 #[test]
-fn heads_that_trickle_are_given_up() {
+fn slow_heads_are_disconnected() {
     let server = Server::start_with(IMPATIENT);
     let whole = "GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
     let part = "GET /mrs/stat HTTP/1.1\r\nhost: x\r\nx-slow: ";
@@ -92,7 +92,7 @@ fn heads_that_trickle_are_given_up() {
 }
 
 #[test]
-fn bodies_that_trickle_are_given_up_and_leave_nothing() {
+fn slow_bodies_are_disconnected_and_leave_nothing() {
     let server = Server::start_with(IMPATIENT);
     let head = |session: &str, length: &str| {
         format!(
@@ -129,7 +129,7 @@ fn bodies_that_trickle_are_given_up_and_leave_nothing() {
 }
 
 #[test]
-fn a_connection_that_waits_for_nothing_is_closed() {
+fn an_idle_connection_is_closed() {
     let server = Server::start_with(IMPATIENT);
     let mut never = Wire::connect(&server.base_url);
     let mut once = Wire::connect(&server.base_url);
@@ -166,7 +166,7 @@ fn upload(server: &Server, put: &Value, gz: &[u8]) -> Got {
 }
 
 #[test]
-fn an_upload_that_trickles_is_given_up_and_leaves_nothing() {
+fn a_slow_upload_is_disconnected_and_leaves_nothing() {
     let server = Server::start_with(IMPATIENT);
     let gz = &large()[..];
     let put = presign(&server, "slow", gz);
@@ -220,7 +220,7 @@ fn first_bytes(server: &Server, url: &str) -> u16 {
 }
 
 #[test]
-fn while_one_download_is_stuck_another_is_told_to_come_back() {
+fn a_stuck_download_makes_another_retry_later() {
     let server = Server::start_with(ONE_DOWNLOAD);
     let (_, url) = downloadable(&server);
     let stuck = begin_to_download(&server, &url);
@@ -230,7 +230,7 @@ fn while_one_download_is_stuck_another_is_told_to_come_back() {
 }
 
 #[test]
-fn a_reader_that_takes_nothing_is_given_up() {
+fn a_client_that_reads_nothing_is_disconnected() {
     let server = Server::start_with(&[IMPATIENT, ONE_DOWNLOAD].concat());
     let (gz, url) = downloadable(&server);
     let mut stuck = begin_to_download(&server, &url);
@@ -294,7 +294,7 @@ fn ten_thousand_idle_connections_do_not_keep_others_out() {
 }
 
 #[test]
-fn connections_past_the_limit_wait_until_others_are_given_up() {
+fn connections_past_the_limit_wait_for_others_to_end() {
     let mut sets = IMPATIENT.to_vec();
     sets.extend([
         "--set",

@@ -80,7 +80,7 @@ fn lengths_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn chunks_that_are_none_are_refused() {
+fn malformed_chunks_are_refused() {
     let server = Server::start();
     for body in [
         "fffffffffffffffff\r\nhello\r\n0\r\n\r\n",
@@ -101,7 +101,7 @@ fn chunks_that_are_none_are_refused() {
 }
 
 #[test]
-fn heads_that_are_none_are_refused() {
+fn malformed_heads_are_refused() {
     let server = Server::start();
     let with = |header: &[u8]| {
         let head = b"GET /health HTTP/1.1\r\nhost: x\r\n";
@@ -139,7 +139,7 @@ fn heads_that_are_none_are_refused() {
 }
 
 #[test]
-fn heads_beyond_any_valid_one_are_refused() {
+fn oversized_heads_are_refused() {
     let server = Server::start();
     let long = format!(
         "GET /health HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n",
@@ -156,7 +156,7 @@ fn heads_beyond_any_valid_one_are_refused() {
 }
 
 #[test]
-fn a_body_that_nobody_reads_is_no_request() {
+fn an_unread_body_is_not_taken_for_a_request() {
     let server = Server::start();
     let hidden = hidden(&server);
     let length = hidden.len();
@@ -183,7 +183,7 @@ fn a_body_that_nobody_reads_is_no_request() {
 }
 
 #[test]
-fn what_is_unusual_but_allowed_is_one_request() {
+fn unusual_but_valid_syntax_is_one_request() {
     let server = Server::start();
     let body = r#"{"orgcode":"DEMO"}"#;
     let chunk = format!(
@@ -207,7 +207,7 @@ fn what_is_unusual_but_allowed_is_one_request() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order_until_the_first_that_is_none() {
+fn pipelined_requests_are_answered_until_a_malformed_one() {
     let server = Server::start();
     let mut requests = String::new();
     for number in 0..500 {

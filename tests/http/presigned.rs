@@ -331,7 +331,7 @@ fn an_upload_that_is_cut_off_leaves_nothing() {
 }
 
 #[test]
-fn a_url_works_only_as_it_was_given_for_its_method_and_time() {
+fn a_signed_url_works_unchanged_with_its_method_until_its_end() {
     let server = Server::start_with(&[
         "--set",
         "mrs.upload_url_seconds=1",

@@ -56,7 +56,7 @@ fn content(server: &Server, disposition: &str) -> (String, String, usize) {
 type Rule<'a> = (&'a str, &'a str, String, u16, (&'a str, Option<&'a str>));
 
 #[test]
-fn each_rule_is_kept() {
+fn each_rule_of_rfc_9110_is_kept() {
     let server = Server::start();
     let session = format!("x-session-guid: {}\r\n", server.session_guid);
     let (path, etag, size) = content(&server, "attachment");

@@ -153,7 +153,7 @@ fn the_gateway_serves_no_operator_function() {
 }
 
 #[test]
-fn the_socket_is_gone_after_an_orderly_end_and_the_client_says_where_nobody_is() {
+fn an_ended_servers_socket_is_removed_and_the_client_says_so() {
     let place = Place::new();
     let mut server = place.start();
     let client = operator(&place.url(), &server);
@@ -167,7 +167,7 @@ fn the_socket_is_gone_after_an_orderly_end_and_the_client_says_where_nobody_is()
 }
 
 #[test]
-fn a_killed_servers_socket_is_replaced_and_its_clients_connect_anew() {
+fn a_killed_servers_socket_is_replaced() {
     let place = Place::new();
     let mut server = place.start();
     let client = operator(&place.url(), &server);
@@ -184,7 +184,7 @@ fn a_killed_servers_socket_is_replaced_and_its_clients_connect_anew() {
 }
 
 #[test]
-fn a_socket_on_which_somebody_listens_is_left_to_them() {
+fn a_socket_in_use_is_not_replaced() {
     let place = Place::new();
     let server = place.start();
     let (code, text) = told(&place.refused(&place.url()));
@@ -203,7 +203,7 @@ fn a_socket_on_which_somebody_listens_is_left_to_them() {
 }
 
 #[test]
-fn what_is_not_a_socket_stays_as_it_is() {
+fn a_path_that_is_no_socket_is_left_unchanged() {
     let place = Place::new();
     std::fs::write(&place.path, b"mine").expect("written");
     let dead = place.dir.path().join("dead.sock");
@@ -231,7 +231,7 @@ fn a_path_that_no_socket_can_have_is_a_wrong_configuration() {
 }
 
 #[test]
-fn tenants_are_not_served_at_a_socket_and_the_error_says_what_takes_one() {
+fn a_socket_for_the_gateway_is_refused_with_advice() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let place = dir.path().join("gateway.sock");
     let listen = format!("unix:{}", place.display());
@@ -247,7 +247,7 @@ fn tenants_are_not_served_at_a_socket_and_the_error_says_what_takes_one() {
 }
 
 #[test]
-fn a_relative_path_is_told_as_an_absolute_one_whatever_it_holds() {
+fn a_relative_socket_path_is_shown_as_an_absolute_one() {
     let place = Place::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_g3n"));
     command.current_dir(place.dir.path());

@@ -13,7 +13,7 @@ fn without_stats(got: &Got) -> (u16, Value, Vec<String>) {
 }
 
 #[test]
-fn wrong_credentials_are_told_alike_and_so_is_none() {
+fn wrong_and_missing_credentials_get_the_same_answer() {
     let server = Server::start();
     let url = format!("{}/mrs/list?orgcode=DEMO", server.base_url);
     let unknown = "0".repeat(64);
@@ -33,7 +33,7 @@ fn wrong_credentials_are_told_alike_and_so_is_none() {
 }
 
 #[test]
-fn an_org_that_is_not_the_callers_answers_as_a_record_that_is_not_there() {
+fn another_org_answers_as_a_missing_record() {
     let server = Server::start();
     let gets = [
         "/mrs/record",

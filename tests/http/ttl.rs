@@ -10,7 +10,7 @@ fn soon(millis: i64) -> String {
 }
 
 #[test]
-fn a_due_record_reads_as_doomed_at_once_and_the_sweep_journals_it() {
+fn a_due_record_reads_as_doomed_before_the_sweep() {
     let server = Server::start();
     let body = json!({"orgcode": "demo", "container": "notes", "record_id": "n", "content_type": "application/json",
         "payload": 1, "tags": ["t"], "doom_at": soon(400)});

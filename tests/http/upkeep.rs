@@ -22,7 +22,7 @@ fn doom(server: &Inside, id: &str, revision: u64) {
 }
 
 #[test]
-fn cleanup_goes_from_page_to_page_and_touches_nothing_of_another_container_or_org() {
+fn cleanup_pages_through_its_own_container_alone() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     let owner = json!({"orgcode": "other", "owner_email": "demo@example.com"});
@@ -75,7 +75,7 @@ fn cleanup_goes_from_page_to_page_and_touches_nothing_of_another_container_or_or
 }
 
 #[test]
-fn uploads_that_were_given_up_go_after_the_days_that_are_asked_for() {
+fn abandoned_uploads_are_removed_after_the_given_days() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     promise(&server, "n", b"never sent", None);
@@ -97,7 +97,7 @@ fn uploads_that_were_given_up_go_after_the_days_that_are_asked_for() {
 }
 
 #[test]
-fn what_is_left_of_broken_uploads_goes_once_none_of_them_could_be_completed() {
+fn broken_uploads_are_removed_once_they_cannot_complete() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     server.put("notes", "n", &json!(1));
@@ -121,7 +121,7 @@ fn what_is_left_of_broken_uploads_goes_once_none_of_them_could_be_completed() {
 }
 
 #[test]
-fn a_promised_upload_is_given_up_as_soon_as_it_cannot_be_completed() {
+fn a_promised_upload_expires_once_it_cannot_be_completed() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     promise(&server, "n", b"never sent", None);
@@ -144,7 +144,7 @@ fn a_promised_upload_is_given_up_as_soon_as_it_cannot_be_completed() {
 }
 
 #[test]
-fn first_answers_are_forgotten_a_day_later_and_not_before() {
+fn first_answers_are_removed_after_a_day() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     let put = |id: &str| {
@@ -180,7 +180,7 @@ fn first_answers_are_forgotten_a_day_later_and_not_before() {
 }
 
 #[test]
-fn tags_of_doomed_records_are_scrubbed_once_their_content_is_past_keeping() {
+fn tags_of_doomed_records_are_removed_with_their_content() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     for id in ["a", "b"] {
@@ -228,7 +228,7 @@ fn tags_of_doomed_records_are_scrubbed_once_their_content_is_past_keeping() {
 }
 
 #[test]
-fn nothing_of_what_is_held_goes_until_it_is_released() {
+fn cleanup_keeps_what_is_held() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     for id in ["held", "free"] {
@@ -278,7 +278,7 @@ fn nothing_of_what_is_held_goes_until_it_is_released() {
 }
 
 #[test]
-fn what_upkeep_cannot_take_is_refused_with_the_field() {
+fn upkeep_refuses_bad_fields_by_name() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     server.put("notes", "n", &json!(1));

@@ -78,7 +78,7 @@ pub(crate) fn time(millis: i64) -> String {
 }
 
 #[test]
-fn an_earlier_version_is_readable_until_day_365_and_gone_after_cleanup() {
+fn an_earlier_version_is_readable_for_365_days() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     server.put("notes", "n", &json!("one"));
@@ -134,7 +134,7 @@ fn an_earlier_version_is_readable_until_day_365_and_gone_after_cleanup() {
 }
 
 #[test]
-fn objects_go_with_their_versions_and_a_download_under_way_ends_well() {
+fn removing_a_version_lets_a_running_download_finish() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     let long = "a long text ".repeat(3);
@@ -162,7 +162,7 @@ fn objects_go_with_their_versions_and_a_download_under_way_ends_well() {
 }
 
 #[test]
-fn content_of_a_doomed_record_is_read_by_version_while_it_is_kept() {
+fn doomed_content_is_readable_by_version_while_kept() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     server.put("notes", "n", &json!("one"));
@@ -215,7 +215,7 @@ fn content_of_a_doomed_record_is_read_by_version_while_it_is_kept() {
 }
 
 #[test]
-fn content_of_a_due_record_counts_as_ended_before_the_sweep_was_there() {
+fn due_content_counts_as_ended_before_the_sweep() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     let body = json!({"orgcode": "demo", "container": "notes", "record_id": "n", "payload": 1,
@@ -234,7 +234,7 @@ fn content_of_a_due_record_counts_as_ended_before_the_sweep_was_there() {
 }
 
 #[test]
-fn versions_come_in_pages_newest_first_and_uploads_that_never_came_are_none() {
+fn versions_are_paged_newest_first_without_missing_uploads() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = start(scratch.path());
     promise(&server, "n", b"never sent", None);

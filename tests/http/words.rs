@@ -52,7 +52,7 @@ fn message(got: &crate::support::Got) -> String {
 }
 
 #[test]
-fn an_array_is_no_body_of_any_route_or_function() {
+fn an_array_as_a_body_is_refused_everywhere() {
     let server = Server::start();
     server.put_inline("demo", "r", &json!(1), &[]);
     let doom = br#"["DEMO",null,"demo",null,null,null,null,"r",1]"#;
@@ -213,7 +213,7 @@ fn a_gzipped_body_is_taken_within_the_limit_of_what_it_holds() {
 }
 
 #[test]
-fn an_idempotency_key_counts_as_a_header_as_it_does_as_a_field() {
+fn an_idempotency_key_works_as_header_and_as_field() {
     let server = Server::start();
     let with = |key: Option<&str>| {
         let mut body = json!({"orgcode": "DEMO", "container": "demo", "content_type": "application/json", "payload": 1});

@@ -109,7 +109,7 @@ fn copy_marker(from: &std::path::Path, to: &std::path::Path) {
 }
 
 #[test]
-fn a_deleted_database_is_made_again_from_the_log() {
+fn a_deleted_database_is_rebuilt_from_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = try_open(dir.path(), small_segments(4096)).unwrap();
     for version in 0..50 {
@@ -182,7 +182,7 @@ fn a_database_of_another_journal_is_set_aside() {
 }
 
 #[test]
-fn after_a_power_cut_the_database_is_not_trusted_and_one_is_kept() {
+fn a_power_cut_rebuilds_the_database_and_keeps_one_copy() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open(dir.path());
     done(&journal, append("a", 0));
@@ -200,7 +200,7 @@ fn after_a_power_cut_the_database_is_not_trusted_and_one_is_kept() {
 }
 
 #[test]
-fn sealing_that_was_interrupted_is_done_again() {
+fn interrupted_sealing_is_repeated() {
     let dir = tempfile::tempdir().unwrap();
     let plain = tempfile::tempdir().unwrap();
     let (journal, _) = try_open(dir.path(), small_segments(1024 * 1024)).unwrap();
@@ -269,7 +269,7 @@ fn a_process_killed_while_it_works_leaves_a_journal_that_opens() {
 }
 
 #[test]
-fn a_wrong_byte_below_the_last_group_is_damage_even_after_a_power_cut() {
+fn a_wrong_byte_before_the_last_group_is_always_damage() {
     let (killed, two) = killed();
     power_was_cut(killed.path());
     let path = killed.path().join(&files(killed.path(), ".jsonl")[0]);

@@ -81,7 +81,7 @@ fn sound_chain(dir: &Path, versions: &[u64]) {
 }
 
 #[test]
-fn a_stream_whose_versions_are_not_dense_is_damage() {
+fn gaps_in_stream_versions_are_damage() {
     for (versions, wrong) in [
         (&[1, 2, 3][..], None),
         (&[1, 2, 4], Some((3, "a has version 4 after 2"))),
@@ -98,7 +98,7 @@ fn a_stream_whose_versions_are_not_dense_is_damage() {
 }
 
 #[test]
-fn replay_can_begin_end_and_keep_to_a_stream() {
+fn replay_can_be_limited_to_a_range_and_a_stream() {
     let (dir, entries) = journal();
     let positions = |replay: metarecord::journal::replay::Replay| -> Vec<u64> {
         replay.map(|entry| entry.unwrap().header.position).collect()
@@ -158,7 +158,7 @@ fn a_flipped_byte_of_a_sealed_segment_is_reported_with_its_place() {
 }
 
 #[test]
-fn an_open_journal_reads_an_error_and_never_a_wrong_entry() {
+fn reading_damage_is_an_error_and_never_a_wrong_entry() {
     let (dir, entries) = journal();
     let (journal, _) = try_open(dir.path(), small_segments(1024 * 1024)).unwrap();
     for name in [
@@ -187,7 +187,7 @@ fn an_open_journal_reads_an_error_and_never_a_wrong_entry() {
 }
 
 #[test]
-fn a_flipped_byte_is_refused_at_open_when_the_last_segment_has_it() {
+fn a_flipped_byte_in_the_last_segment_is_refused_at_open() {
     let (dir, _) = journal();
     let name = files(dir.path(), ".jsonl").remove(0);
     let path = dir.path().join(name);
@@ -224,12 +224,12 @@ fn a_lost_end_of_a_closed_journal_is_refused() {
 }
 
 #[test]
-fn flipped_bytes_of_the_database_are_repaired_or_told_and_never_answered() {
+fn database_bit_flips_are_repaired_or_reported() {
     flip_database("sled/1/db");
 }
 
 #[test]
-fn flipped_bytes_of_the_places_are_repaired_or_told_and_never_answered() {
+fn offset_file_bit_flips_are_repaired_or_reported() {
     flip_database("sled/places");
 }
 

@@ -80,7 +80,7 @@ fn a_long_stream_is_read_from_any_version_on() {
 }
 
 #[test]
-fn content_that_was_replaced_or_let_go_is_read_from_the_log() {
+fn replaced_and_ended_content_is_read_from_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = try_open(dir.path(), small_segments(4 * 1024)).unwrap();
     let payload = |number: u64| format!("{{\"number\":{number},\"text\":\"{}\"}}", "x".repeat(200));
@@ -118,7 +118,7 @@ fn content_that_was_replaced_or_let_go_is_read_from_the_log() {
 }
 
 #[test]
-fn content_that_only_the_log_has_is_checked_when_it_is_read() {
+fn content_read_from_the_log_is_checked() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open(dir.path());
     let position = done(&journal, with_payload("a", 0, b"{\"whole\":true}"));
@@ -131,7 +131,7 @@ fn content_that_only_the_log_has_is_checked_when_it_is_read() {
 }
 
 #[test]
-fn the_database_is_made_anew_while_it_is_used_and_loses_nothing() {
+fn compaction_of_the_database_in_use_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open(dir.path());
     fill(&journal);
@@ -162,7 +162,7 @@ fn the_database_is_made_anew_while_it_is_used_and_loses_nothing() {
 }
 
 #[test]
-fn places_that_are_missing_behind_or_of_another_journal_are_made_again() {
+fn bad_offset_files_are_rebuilt() {
     let old = tempfile::tempdir().unwrap();
     let (journal, _) = open(old.path());
     done(&journal, append("a", 0));
@@ -211,7 +211,7 @@ fn places_that_are_missing_behind_or_of_another_journal_are_made_again() {
 }
 
 #[test]
-fn rows_that_a_killed_process_left_ahead_of_the_others_are_caught_up_with() {
+fn rows_left_ahead_by_a_kill_are_caught_up() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open(dir.path());
     for version in 0..80 {
@@ -241,7 +241,7 @@ fn rows_that_a_killed_process_left_ahead_of_the_others_are_caught_up_with() {
 }
 
 #[test]
-fn a_killed_process_whose_database_lacks_a_stream_has_it_made_again() {
+fn a_database_that_lacks_a_stream_is_rebuilt() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open(dir.path());
     fill(&journal);

@@ -97,7 +97,7 @@ fn check(journal: &dyn Journal, by: Position) {
 }
 
 #[test]
-fn both_journals_erase_alike() {
+fn both_journals_erase_the_same() {
     let memory = MemoryJournal::new(clock());
     let by = fill(&memory);
     check(&memory, by);
@@ -129,7 +129,7 @@ fn is_anywhere(dir: &Path, text: &str) -> bool {
 }
 
 #[test]
-fn what_was_erased_is_in_no_file_any_more_while_others_write() {
+fn erased_bytes_are_in_no_file_while_others_write() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = try_open(dir.path(), small_segments(SEGMENT_BYTES)).unwrap();
     let by = fill(&journal);
@@ -199,7 +199,7 @@ fn what_was_erased_is_in_no_file_any_more_while_others_write() {
 }
 
 #[test]
-fn who_erases_without_a_vacuum_is_found_out() {
+fn erasing_without_a_vacuum_is_damage() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = try_open(dir.path(), small_segments(SEGMENT_BYTES)).unwrap();
     let by = fill(&journal);

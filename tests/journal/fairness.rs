@@ -56,7 +56,7 @@ fn many(org: &str, count: usize, bytes: usize) -> Vec<(String, usize)> {
 }
 
 #[test]
-fn an_org_is_written_before_what_a_busy_one_asked_for_earlier() {
+fn a_quiet_org_is_written_before_a_busy_one() {
     let mut waiting = many("BUSY", 200, 10);
     waiting.extend(many("QUIET", 1, 10));
     waiting.push(("uas/u-1".to_owned(), 10));

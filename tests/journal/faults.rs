@@ -77,7 +77,7 @@ fn a_failed_sync_is_never_answered_as_done() {
 }
 
 #[test]
-fn a_segment_that_could_not_be_sealed_is_sealed_with_the_next() {
+fn a_segment_that_failed_to_seal_is_sealed_with_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let disk = NoGzip::default();
     let mut options = small_segments(2048);
@@ -99,7 +99,7 @@ fn a_segment_that_could_not_be_sealed_is_sealed_with_the_next() {
 }
 
 #[test]
-fn everybody_in_a_failed_group_is_told() {
+fn a_failed_group_answers_every_writer() {
     let dir = tempfile::tempdir().unwrap();
     let disk = FailingDisk::default();
     let mut options = small_segments(1024 * 1024);

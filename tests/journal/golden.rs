@@ -561,7 +561,7 @@ fn lifted() -> Vec<(&'static str, Event)> {
 }
 
 #[test]
-fn every_golden_file_of_an_older_version_is_lifted_to_what_it_said() {
+fn older_golden_files_are_lifted_to_the_newest_version() {
     for (name, event) in lifted() {
         let path = directory().join(format!("{name}.json"));
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -57,7 +57,7 @@ fn what_was_appended_is_read_back() {
 }
 
 #[test]
-fn a_stream_is_read_from_a_version_on_and_not_its_namesakes() {
+fn a_stream_is_read_from_a_version_on_and_alone() {
     each(|journal, _| {
         for version in 0..5 {
             done(journal, append("mrs/A/b", version));
@@ -84,7 +84,7 @@ fn a_stream_is_read_from_a_version_on_and_not_its_namesakes() {
 }
 
 #[test]
-fn names_of_streams_come_in_pages_of_any_size_in_the_order_of_their_bytes() {
+fn stream_names_are_paged_in_byte_order() {
     each(|journal, _| {
         let mut names = [
             "mrs/A/b",
@@ -120,7 +120,7 @@ fn names_of_streams_come_in_pages_of_any_size_in_the_order_of_their_bytes() {
 }
 
 #[test]
-fn a_payload_lies_beside_its_entry_byte_by_byte() {
+fn a_payload_is_kept_byte_for_byte() {
     each(|journal, _| {
         let long: Vec<u8> = (0..262_144_u32).map(|byte| (byte * 7) as u8).collect();
         let forged = b"\n\n{\"header\":{\"position\":9}}\n\n".as_slice();
@@ -143,7 +143,7 @@ fn a_payload_lies_beside_its_entry_byte_by_byte() {
 }
 
 #[test]
-fn an_append_on_another_version_moves_and_writes_nothing() {
+fn an_append_on_another_version_writes_nothing() {
     each(|journal, _| {
         done(journal, append("a", 0));
         for expected in [0, 2] {
@@ -158,7 +158,7 @@ fn an_append_on_another_version_moves_and_writes_nothing() {
 }
 
 #[test]
-fn an_append_that_cannot_be_written_stops_nobody_else() {
+fn an_append_that_cannot_be_written_fails_alone() {
     each(|journal, _| {
         let mut empty = append("a", 0);
         empty.events.clear();
@@ -196,7 +196,7 @@ fn a_guard_that_moved_stops_the_append() {
 }
 
 #[test]
-fn of_many_that_expect_the_same_version_one_wins() {
+fn one_of_many_appends_on_a_version_wins() {
     each(|journal, _| {
         let rounds = 20;
         let wins = Mutex::new(HashMap::<u64, usize>::new());
@@ -265,7 +265,7 @@ impl Sink for Keeper {
 }
 
 #[test]
-fn a_sink_is_shown_every_entry_with_its_payload_before_the_answer() {
+fn a_sink_gets_each_entry_with_payload_before_the_answer() {
     each(|journal, _| {
         let shown = Arc::new(Mutex::new(Vec::new()));
         journal.attach(Box::new(Keeper(Arc::clone(&shown))));
@@ -319,7 +319,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn both_journals_decide_alike(
+    fn both_journals_decide_the_same(
         script in prop::collection::vec((0_u8..4, 0_u64..4, 0_u8..4, 0_u64..4), 1..40)
     ) {
         let memory = MemoryJournal::new(clock());

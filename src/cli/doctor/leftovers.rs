@@ -87,9 +87,10 @@ fn find(root: &Path) -> Leftovers {
     let mut names_left = NAMES_MAX;
     let content = root.join("content");
     for (name, path) in entries(&content) {
-        match (name.as_str(), path.is_dir()) {
-            ("tmp" | LOST_AND_FOUND, true) => {}
-            (_, true) if OrgCode::parse(&name).is_ok_and(|org| org.as_str() == name) => {
+        let is_directory = path.is_dir();
+        match name.as_str() {
+            "tmp" | LOST_AND_FOUND if is_directory => {}
+            _ if is_directory && OrgCode::parse(&name).is_ok_and(|org| org.as_str() == name) => {
                 // One that cannot be read is reported by the row of directories.
                 let found = aside::count(&path, &mut names_left).unwrap_or_default();
                 left.damaged.0 += found.0;

@@ -145,17 +145,17 @@ fn why_not(dir: &Path) -> Result<Option<String>, Trouble> {
         // Without its lock it is unknown whether a server writes to it.
         Err(error) => return Ok(Some(format!("not compared: {}", describe(&error)))),
     };
-    let why = match (stopped, state::read(dir)?) {
-        (false, _) => Some("not compared: a server is running"),
+    let state = state::read(dir)?;
+    let why = if !stopped {
+        Some("not compared: a server is running")
+    } else if !dir.join(DIRECTORY).exists() {
         // A directory that was just restored has none, and an operator may have removed it.
-        (true, _) if !dir.join(DIRECTORY).exists() => {
-            Some("not compared: there is none; the next start rebuilds it from the log")
-        }
+        Some("not compared: there is none; the next start rebuilds it from the log")
+    } else if state.is_some_and(|state| !state.clean) {
         // Until the next start it is only as far as it had come.
-        (true, Some(state)) if !state.clean => {
-            Some("not compared: the server did not shut down cleanly")
-        }
-        (true, _) => None,
+        Some("not compared: the server did not shut down cleanly")
+    } else {
+        None
     };
     Ok(why.map(str::to_owned))
 }

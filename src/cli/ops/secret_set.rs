@@ -58,14 +58,14 @@ impl SecretSetArgs {
                 "standard input cannot hold both codes".to_owned(),
             ));
         }
-        let (code, old) = match (self.new.places().find(env)?, self.new.rotate) {
-            (Some(new), _) => (new, Some(self.code.find(env)?)),
-            (None, true) => {
+        let (code, old) = match self.new.places().find(env)? {
+            Some(new) => (new, Some(self.code.find(env)?)),
+            None if self.new.rotate => {
                 let old = self.code.find(env)?;
                 let new = env.ask_twice("New secret code: ", HOW_NEW)?;
                 (new, Some(old))
             }
-            (None, false) => match self.code.places().find(env)? {
+            None => match self.code.places().find(env)? {
                 Some(first) => (first, None),
                 None => (env.ask_twice(FIRST, HOW)?, None),
             },

@@ -19,13 +19,13 @@ pub struct Invitation {
     pub user_id: String,
     /// The role that comes with it.
     pub role: MemberRole,
-    /// What the owner calls it.
+    /// The owner's label for it.
     pub label: Option<String>,
     /// The owner who invited, by user id.
     pub invited_by: String,
     /// The time of the invitation.
     pub invited_at: Timestamp,
-    /// From then on it cannot be accepted.
+    /// The time from which it cannot be accepted.
     pub expires_at: Timestamp,
 }
 

@@ -70,7 +70,7 @@ pub(crate) const LIST: Route = Route::get(
     ],
 );
 
-/// List records.
+/// List the records of an org.
 #[utoipa::path(get, path = LIST.path, params(ListQuery),
     responses((status = 200, description = "One page.", body = crate::http::reply::Good<'static, ListAnswer<'static>>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {

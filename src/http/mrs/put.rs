@@ -263,20 +263,20 @@ fn content(
             ));
         }
     };
-    match (payload, inline) {
-        (Some(payload), true) => {
+    match payload {
+        Some(payload) if inline => {
             let payload = inline_content(request, content_type, payload)?;
             Ok((payload.content(), Some(payload)))
         }
-        (None, true) => Err(Rejection::field(
+        None if inline => Err(Rejection::field(
             "payload",
             "mode \"inline\" needs a payload.",
         )),
-        (Some(_), false) => Err(Rejection::field(
+        Some(_) => Err(Rejection::field(
             "payload",
             "mode \"presign\" takes no payload; upload it instead.",
         )),
-        (None, false) => Ok((upload_content(app, request, content_type)?, None)),
+        None => Ok((upload_content(app, request, content_type)?, None)),
     }
 }
 

@@ -431,7 +431,7 @@ pub(crate) const DECLINE: Route = Route::post(
     ],
 );
 
-/// Decline an invitation.
+/// Decline an invitation to an org.
 #[utoipa::path(post, path = DECLINE.path, request_body = WhichInvitation,
     responses((status = 200, description = "It is over.", body = crate::http::reply::Good<'static, AnsweredInvitation>)))]
 pub async fn decline(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {

@@ -131,7 +131,7 @@ pub(crate) const LIST: Route = Route::get(
 )
 .served_in_maintenance();
 
-/// List maintenance windows.
+/// List maintenance windows, newest first.
 #[utoipa::path(get, path = LIST.path, params(WindowsQuery),
     responses((status = 200, description = "One page.", body = crate::http::reply::Good<'static, WindowsAnswer>)))]
 pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -169,7 +169,7 @@ pub(crate) const LIST_BY_POST: Route = Route::post(
 .changes_nothing()
 .served_in_maintenance();
 
-/// List maintenance windows.
+/// List maintenance windows, newest first.
 #[utoipa::path(post, path = LIST_BY_POST.path, request_body = WindowsQuery,
     responses((status = 200, description = "One page.", body = crate::http::reply::Good<'static, WindowsAnswer>)))]
 pub async fn list_by_post(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {

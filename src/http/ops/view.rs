@@ -24,7 +24,7 @@ pub fn notes(updates: &[ProgressNote]) -> Vec<Note> {
     updates.iter().map(note).collect()
 }
 
-/// A maintenance window.
+/// A maintenance window as operators see it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WindowView {
     maintenance_id: String,
@@ -113,7 +113,7 @@ pub struct ProgressView {
     pub total: u64,
 }
 
-/// A vacuum.
+/// A vacuum as operators see it.
 #[derive(Debug, Serialize)]
 pub struct VacuumView {
     vacuum_id: String,

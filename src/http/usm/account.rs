@@ -53,7 +53,7 @@ org_request! {
     }
 }
 
-/// A service account.
+/// A service account of an org.
 #[derive(Serialize, ToSchema)]
 pub struct AccountView {
     service_account_id: String,

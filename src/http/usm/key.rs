@@ -152,7 +152,7 @@ pub(crate) const CREATE: Route = Route::post(
 )
 .keeps_first_answers();
 
-/// Make a key.
+/// Make a key of a service account.
 #[utoipa::path(post, path = CREATE.path, request_body = NewKey,
     responses((status = 200, description = "The key.", body = crate::http::reply::Good<'static, NewKeyAnswer>)))]
 pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -223,7 +223,7 @@ pub(crate) const REVOKE: Route = Route::post(
 )
 .errors(&[FIELD_ERRORS], &[]);
 
-/// End a key.
+/// End a key of a service account.
 #[utoipa::path(post, path = REVOKE.path, request_body = WhichKey,
     responses((status = 200, description = "The account's keys.", body = crate::http::reply::Good<'static, KeysAnswer>)))]
 pub async fn revoke(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {

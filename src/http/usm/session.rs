@@ -184,7 +184,7 @@ pub(crate) const CREATE: Route = Route::post(
 )
 .takes_no_key(NO_KEY);
 
-/// Sign in.
+/// Sign in with address and passcode.
 #[utoipa::path(post, path = CREATE.path, request_body = SignIn,
     responses((status = 200, description = "The session.", body = crate::http::reply::Good<'static, SessionAnswer>)))]
 pub async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -251,7 +251,7 @@ pub(crate) const CLOSE: Route = Route::post(
 )
 .errors(&[FIELD_ERRORS], &[ErrorTag::InvalidSession]);
 
-/// End a session.
+/// End a session of the caller.
 #[utoipa::path(post, path = CLOSE.path, request_body = EndedSession,
     responses((status = 200, description = "It is over.", body = crate::http::reply::Good<'static, ClosedAnswer>)))]
 pub async fn close(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {

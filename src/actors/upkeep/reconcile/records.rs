@@ -179,10 +179,11 @@ impl Check {
         };
         let fault = self.fault(&object, content)?;
         let known = lost::is_lost(&self.deps.store, RecordName::from(key), content.version)?;
-        let (kind, action) = match (fault, known) {
-            (None, false) | (Some(DriftKind::MissingObject), true) => return Ok(()),
-            (None, true) => (DriftKind::StaleIndex, RepairAction::FoundAgain),
-            (Some(kind), _) => (kind, RepairAction::MarkedLost),
+        let (kind, action) = match fault {
+            Some(DriftKind::MissingObject) if known => return Ok(()),
+            Some(kind) => (kind, RepairAction::MarkedLost),
+            None if known => (DriftKind::StaleIndex, RepairAction::FoundAgain),
+            None => return Ok(()),
         };
         let mut repair = Repair::new(kind, action);
         repair.version = Some(content.version);
