@@ -118,3 +118,67 @@ fn a_browser_runs_nothing_of_a_stored_page() {
         "{shown}"
     );
 }
+
+/// Stores content that is shown where it is opened; returns its url.
+fn stored(server: &Server, id: &str, content_type: &str, content: &[u8]) -> String {
+    let gz = gzip(content);
+    let (size, md5) = (gz.len() as u64, md5(&gz));
+    let put = json!({"orgcode": "DEMO", "container": "blobs", "record_id": id, "content_type": content_type,
+        "size": size, "content_md5": md5});
+    let put = server.post("/mrs/record", &put).data();
+    assert_eq!(server.put_url(url(&put), &[], &gz).status, 200);
+    complete(server, id, &put["content_token"], size, &md5).data();
+    let read = get(server, id, &[("disposition", "inline")]).data();
+    let url = read["download"]["url"].as_str();
+    url.expect("a url").to_owned()
+}
+
+#[test]
+fn a_browser_loads_nothing_for_a_stored_page() {
+    let server = Server::start();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let elsewhere = format!("http://{}", listener.local_addr().expect("its address"));
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut head = [0; 4096];
+            let read = stream.and_then(|mut stream| stream.read(&mut head));
+            // A browser opens connections ahead of need.
+            if read.is_ok_and(|bytes| bytes > 0) && tell.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    let page = format!(
+        "<p>shown</p><img src=\"{elsewhere}/seen\"><link rel=stylesheet href=\"{elsewhere}/style\">"
+    );
+    let url = stored(&server, "page", "text/html", page.as_bytes());
+    let Some(shown) = shown(&url) else { return };
+    assert!(shown.contains("<p>shown</p>"), "{shown}");
+    assert!(told.try_recv().is_err(), "something was loaded");
+}
+
+#[test]
+fn a_browser_embeds_content_where_other_pages_are_listed_and_else_in_none() {
+    for listed in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let origin = format!("http://{}", listener.local_addr().expect("its address"));
+        let set = format!("http.cors_origins={origin}");
+        let arguments = ["--set", set.as_str()];
+        let server = match listed {
+            true => Server::start_with(&arguments),
+            false => Server::start(),
+        };
+        let image = br#"<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>"#;
+        let url = stored(&server, "image", "image/svg+xml", image);
+        let page = format!(
+            "<p id=told>waiting</p><script>const image = new Image(); const tell = (text) => () => \
+             {{ document.getElementById('told').textContent = text; }}; image.onload = tell('embedded'); \
+             image.onerror = tell('kept out'); image.src = '{url}'; document.body.append(image);</script>"
+        );
+        serve(listener, page);
+        let Some(shown) = shown(&origin) else { return };
+        let seen = if listed { ">embedded<" } else { ">kept out<" };
+        assert!(shown.contains(seen), "{listed}: {shown}");
+    }
+}
