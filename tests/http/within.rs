@@ -13,7 +13,7 @@ use metarecord::report::{self, Log, LogOptions};
 use serde_json::{Value, json};
 
 use crate::support::inside::{Inside, on_a_thread_that_serves, within};
-use crate::support::{Got, by_itself, eventually};
+use crate::support::{Got, agent, by_itself, eventually, got};
 
 /// Members of answers that are of one request alone.
 const OF_ONE_REQUEST: [&str; 3] = ["request_id", "timestamp_utc", "latency_ms"];
@@ -39,7 +39,58 @@ pub(crate) fn assert_same(got: &Got, within: &Got, what: &str) {
     }
 }
 
-fn lasting(mut value: Value) -> Value {
+/// Asserts that two answers are alike wherever two others to the same requests are.
+pub(crate) fn assert_alike(of: [&Value; 3], what: &str) {
+    let [first, second, other] = of;
+    let kind = |value: &Value| std::mem::discriminant(value);
+    match (first, second, other) {
+        (Value::Object(first), Value::Object(second), Value::Object(other)) => {
+            let names =
+                |of: &serde_json::Map<String, Value>| of.keys().cloned().collect::<Vec<_>>();
+            let same = names(first) == names(second);
+            assert!(!same || names(first) == names(other), "{what}: {other:?}");
+            for (name, value) in first {
+                if let (Some(second), Some(other)) = (second.get(name), other.get(name)) {
+                    assert_alike([value, second, other], &format!("{what}.{name}"));
+                }
+            }
+        }
+        (Value::Array(first), Value::Array(second), Value::Array(other))
+            if first.len() == second.len() =>
+        {
+            assert_eq!(first.len(), other.len(), "{what}");
+            // Lists are in the order of ids, which are chance.
+            let [first, second, other] = [first, second, other].map(|items| {
+                let mut items: Vec<&Value> = items.iter().collect();
+                items.sort_by_cached_key(|item| without_ids(item));
+                items
+            });
+            for (number, first) in first.into_iter().enumerate() {
+                let what = format!("{what}[{number}]");
+                assert_alike([first, second[number], other[number]], &what);
+            }
+        }
+        _ if first == second => assert_eq!(first, other, "{what}"),
+        _ => assert_eq!(kind(first), kind(other), "{what}: {first} {other}"),
+    }
+}
+
+/// The names in an item, and its values that are words.
+fn without_ids(item: &Value) -> String {
+    let Value::Object(members) = item else {
+        return String::new();
+    };
+    let short = |value: &Value| {
+        let text = value.to_string();
+        let is_word = text.len() < 14 && !text.contains(|c: char| c.is_ascii_digit());
+        is_word.then_some(text)
+    };
+    let members = members.iter().map(|(name, value)| (name, short(value)));
+    format!("{:?}", members.collect::<Vec<_>>())
+}
+
+/// An answer without what is of one request alone.
+pub(crate) fn lasting(mut value: Value) -> Value {
     match &mut value {
         Value::Object(members) => {
             members.retain(|name, _| !OF_ONE_REQUEST.contains(&name.as_str()));
@@ -359,6 +410,50 @@ fn a_caller_whom_headers_name_must_not_come_by_a_proxy_within_either() {
     let elsewhere = [told[0], told[1], told[2], ("host", "evil.example")];
     let got = both(&server, "GET", ("/whoami", ""), &elsewhere, None);
     assert_eq!(got.refusal().2, "host");
+}
+
+#[test]
+fn operators_functions_answer_alike_by_each_token() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Inside::start(dir.path());
+    let create = json!({"name": "reader", "scopes": ["read"]});
+    let reader = server.operator("ops_token_create", &create).data();
+    let bearer = |token: &str| format!("Bearer {token}");
+    let tokens = [
+        bearer(server.operator_token()),
+        bearer(reader["operator_token"].as_str().expect("a token")),
+        bearer("op_wrong"),
+    ];
+    let source = include_str!("../../src/http/operator/mod.rs");
+    let names = source.split("function!(\"").skip(1);
+    let names: Vec<_> = names.filter_map(|rest| rest.split('"').next()).collect();
+    assert!(names.len() > 50, "{names:?}");
+    let unknown = ["no_such_function", "metrics"];
+    for name in names.iter().chain(&unknown) {
+        let path: &'static str = Box::leak(format!("/invoke/{name}").into_boxed_str());
+        let credentials = tokens
+            .iter()
+            .map(|token| vec![("authorization", token.as_str())]);
+        let tenants = vec![("x-session-guid", server.session_guid.as_str())];
+        for headers in credentials.chain([Vec::new(), tenants]) {
+            // Too much for anything to happen, and enough to be asked who one is.
+            let body = json!({"unknown": 1});
+            let url = format!("{}{path}", server.operator_url);
+            let mut request = agent().post(url);
+            for (name, value) in &headers {
+                request = request.header(*name, *value);
+            }
+            let got = got(request
+                .content_type("application/json")
+                .send(body.to_string()));
+            let inner = server.invoke_within(path, &headers, &body);
+            assert_same(
+                &got,
+                &inner,
+                &format!("{name} with {} headers", headers.len()),
+            );
+        }
+    }
 }
 
 /// Set in the process that tells.

@@ -21,6 +21,8 @@ use uploads::{Carrying, Uploads};
 
 /// Histories in all.
 const HISTORIES: u32 = 2_000;
+/// Histories whose requests are made by another surface of the server: the rules behind are the same.
+const HISTORIES_WITHIN: u32 = 400;
 /// Threads that share them.
 const THREADS: u32 = 4;
 /// People, who are the same in every history; orgs are new in each.
@@ -348,6 +350,16 @@ impl<'a> World<'a> {
 
 #[test]
 fn no_org_ever_sees_or_changes_what_is_anothers() {
+    try_histories(HISTORIES, false);
+}
+
+#[test]
+fn nor_does_one_by_another_surface_of_the_server() {
+    try_histories(HISTORIES_WITHIN, true);
+}
+
+/// Tries that many histories, on connections or within other requests.
+fn try_histories(histories: u32, within: bool) {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     // Thousands of calls by few, while the clock stands still: limits have tests of their own.
     let limits = [
@@ -355,16 +367,16 @@ fn no_org_ever_sees_or_changes_what_is_anothers() {
         "limits.address_per_second=0",
     ];
     let clock = Clock::manual(Timestamp::from_millis(START_MS));
-    let town = Town {
-        server: Inside::start_by(scratch.path(), clock, &limits),
-    };
+    let mut server = Inside::start_by(scratch.path(), clock, &limits);
+    server.within = within;
+    let town = Town { server };
     let people: Vec<_> = (0..PEOPLE)
         .map(|number| town.person(&format!("p{number}")))
         .collect();
     let next = AtomicUsize::new(0);
     let run = || {
         let config = ProptestConfig {
-            cases: HISTORIES / THREADS,
+            cases: histories / THREADS,
             failure_persistence: None,
             max_shrink_time: 20_000,
             ..ProptestConfig::default()
@@ -388,5 +400,5 @@ fn no_org_ever_sees_or_changes_what_is_anothers() {
             scope.spawn(run);
         }
     });
-    assert!(next.load(Ordering::Relaxed) >= HISTORIES as usize);
+    assert!(next.load(Ordering::Relaxed) >= histories as usize);
 }

@@ -1,5 +1,6 @@
 //! A server in the test's own process, by a clock that the test moves.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -12,6 +13,7 @@ use metarecord::config::Settings;
 use metarecord::domain::Timestamp;
 use metarecord::http::Gateway;
 use metarecord::http::inner::{self, Caller, InnerAnswer, InnerRequest};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -28,6 +30,8 @@ pub(crate) struct Inside {
     pub(crate) operator_url: String,
     pub(crate) session_guid: String,
     pub(crate) secret_code: String,
+    /// Whether calls are made as another surface of the server makes them, except those for content.
+    pub(crate) within: bool,
     operator_token: String,
     gateway: std::sync::Weak<Gateway>,
     agent: ureq::Agent,
@@ -79,6 +83,7 @@ impl Inside {
             operator_url: ready.operator_url,
             session_guid: seeded.session_guid,
             secret_code: seeded.secret_code,
+            within: false,
             operator_token: facts["operator_token"]
                 .as_str()
                 .expect("a token")
@@ -99,13 +104,7 @@ impl Inside {
         {
             body["secret_code"] = json!(self.secret_code);
         }
-        invoke(
-            &self.agent,
-            &self.operator_url,
-            &self.operator_token,
-            function,
-            &body,
-        )
+        self.operator(function, &body)
     }
 
     /// Has the jobs that would do what a test asks for itself wait: once its clock is moved they are due too.
@@ -125,6 +124,11 @@ impl Inside {
 
     /// Calls an operator function that takes no secret code.
     pub(crate) fn operator(&self, function: &str, body: &Value) -> Got {
+        if self.within {
+            let token = format!("Bearer {}", self.operator_token);
+            let path = lasting(&format!("/invoke/{function}"));
+            return self.invoke_within(path, &[("authorization", &token)], body);
+        }
         invoke(
             &self.agent,
             &self.operator_url,
@@ -142,6 +146,10 @@ impl Inside {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Got {
+        if self.within && !path.starts_with("/content/") {
+            let (path, query) = path.split_once('?').unwrap_or((path, ""));
+            return self.call_within(method, (lasting(path), query), headers, body);
+        }
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base_url));
@@ -283,6 +291,18 @@ pub(crate) fn within(
         caller,
         body: body.map(Value::to_string).unwrap_or_default().into(),
     }
+}
+
+/// A path that lasts as long as the process, as those of routes do.
+fn lasting(path: &str) -> &'static str {
+    static PATHS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut paths = PATHS.lock();
+    if let Some(path) = paths.get(path) {
+        return path;
+    }
+    let path: &'static str = Box::leak(path.to_owned().into_boxed_str());
+    paths.insert(path);
+    path
 }
 
 /// Awaits what is to be awaited where requests are served.
