@@ -83,6 +83,8 @@ mod fuzz;
 pub mod http;
 pub mod journal;
 #[doc(hidden)]
+pub mod mcp;
+#[doc(hidden)]
 pub mod meters;
 mod offload;
 #[doc(hidden)]

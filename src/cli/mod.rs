@@ -17,6 +17,7 @@ pub mod jobs;
 pub mod journal;
 pub mod login;
 pub mod logs;
+pub mod mcp;
 pub mod mrs;
 pub mod ofm;
 pub mod operator;

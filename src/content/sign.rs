@@ -50,6 +50,10 @@ pub enum Purpose {
     ExportUrl,
     /// Continuing a list at its next page.
     ListCursor,
+    /// Carrying out what an agent was shown as a plan.
+    AgentPlan,
+    /// Answering what an agent's person was asked.
+    AgentQuestion,
 }
 
 impl Purpose {
@@ -62,6 +66,8 @@ impl Purpose {
             Self::ContentToken => "content-token",
             Self::ExportUrl => "export-url",
             Self::ListCursor => "list-cursor",
+            Self::AgentPlan => "agent-plan",
+            Self::AgentQuestion => "agent-question",
         }
     }
 }

@@ -7,6 +7,7 @@ mod follow;
 mod fuzz;
 mod keep;
 mod part;
+pub mod peek;
 mod receive;
 mod send;
 mod whole;

@@ -1,4 +1,5 @@
-//! The Model Context Protocol over real HTTP.
+//! The Model Context Protocol: the tools of agents, and how they come over real HTTP.
 
 mod conformance;
 mod fixture;
+mod tools;

@@ -61,6 +61,8 @@ const WALLS: &[(&str, &[&str])] = &[
             "private",
         ],
     ),
+    // What agents may ask: it knows neither the server nor the protocol.
+    ("mcp/", &["clock", "content", "domain"]),
     ("projections/", &["clock", "domain", "journal", "storage"]),
     (
         "actors/",
@@ -142,6 +144,11 @@ const WALLS: &[(&str, &[&str])] = &[
     ("cli/trace.rs", &["client", "domain", "journal", "report"]),
     // Content goes inline only when the service would take it: it asks the service's own check.
     ("cli/choice.rs", &["domain", "http"]),
+    // Tools of agents over the client, with schemas from the document of the interface.
+    (
+        "cli/mcp",
+        &["client", "clock", "content", "domain", "http", "mcp"],
+    ),
     // It makes tokens with the code that knows what a good one is.
     ("cli/token", &["clock", "directory", "domain", "token"]),
     // It checks an export with the code that knows what a whole one is.

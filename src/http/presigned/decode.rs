@@ -88,11 +88,7 @@ impl Presigned {
                 None => response.streaming(stream::empty::<Result<Bytes, io::Error>>()),
             });
         }
-        let gzip = Hashed {
-            reader,
-            left: grant.size,
-            whole: Whole::new(object, &grant),
-        };
+        let gzip = Hashed::new(reader, grant.size, Whole::new(object, &grant));
         let buffered = BufReader::with_capacity(CHUNK_BYTES as usize, gzip);
         let chunks = chunks(Decoding {
             decoder: MultiGzDecoder::new(buffered),
@@ -118,10 +114,21 @@ fn describe(response: &mut HttpResponseBuilder, grant: &DownloadGrant, etag: &st
 }
 
 /// The gzip, hashed as it is read. Its end is an error unless all of it was there and as it was stored.
-struct Hashed {
+pub(super) struct Hashed {
     reader: Reader,
     left: u64,
     whole: Whole,
+}
+
+impl Hashed {
+    /// The gzip of an object, which has a size.
+    pub(super) fn new(reader: Reader, size: u64, whole: Whole) -> Self {
+        Self {
+            reader,
+            left: size,
+            whole,
+        }
+    }
 }
 
 impl Read for Hashed {

@@ -1,0 +1,3 @@
+//! `g3n mcp`: the tools of agents over standard input and output.
+
+pub mod api;
