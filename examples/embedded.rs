@@ -2,9 +2,9 @@
 //! count what a vacuum would erase. Run it with `cargo run --example embedded`.
 
 use std::error::Error;
-use std::time::Duration;
 
-use metarecord::actors::vacuum::VacuumOrder;
+use metarecord::actors::maintenance::WindowRequest;
+use metarecord::actors::vacuum::{VacuumOrder, VacuumRequest};
 use metarecord::domain::maintenance::{MaintenanceCommand, WindowStatus};
 use metarecord::domain::record::{RecordCommand, RecordKey, Status};
 use metarecord::domain::vacuum::{Scope, VacuumStatus};
@@ -81,15 +81,20 @@ async fn maintenance(metarecord: &Metarecord) -> Result<(), Box<dyn Error>> {
         duration_seconds: 3_600,
         start: metarecord.clock().now().plus_millis(60_000),
     };
-    let operations = metarecord.operations();
-    let window = operations.maintain(schedule, operator("ann")).await?;
+    // Every window has an actor of its own; `Operations::maintain` finds it by the command's id.
+    let actor = metarecord.operations().window_actor("mw-1");
+    let request = WindowRequest {
+        command: schedule,
+        caller: operator("ann"),
+    };
+    let window = actor.send(request).await??;
     println!("window {}: {:?}", window.maintenance_id, window.status);
     assert_eq!(window.status, WindowStatus::Scheduled);
     Ok(())
 }
 
 async fn dry_run(metarecord: &Metarecord) -> Result<(), Box<dyn Error>> {
-    let request = VacuumOrder::Request {
+    let order = VacuumOrder::Request {
         vacuum_id: "vac-1".to_owned(),
         scope: Scope::All,
         dry_run: true,
@@ -98,13 +103,19 @@ async fn dry_run(metarecord: &Metarecord) -> Result<(), Box<dyn Error>> {
         override_holds: false,
     };
     let operations = metarecord.operations();
-    operations.vacuum(request, operator("ann")).await?;
-    // Its actor counts on a thread of its own.
+    let mut changes = operations.context().changes();
+    let request = VacuumRequest {
+        order,
+        caller: operator("ann"),
+    };
+    operations.vacuum_actor("vac-1").send(request).await??;
+    // It counts on a thread of its own, and notifies of each change.
     let counted = loop {
+        changes.borrow_and_update();
         let vacuums = ops::vacuums(metarecord.projections())?;
         match vacuums.find("vac-1") {
             Some(vacuum) if vacuum.status == VacuumStatus::Completed => break vacuum.clone(),
-            Some(_) | None => metarecord::tokio::time::sleep(Duration::from_millis(10)).await,
+            Some(_) | None => changes.changed().await?,
         }
     };
     println!("a vacuum would erase {} items", counted.totals().items);

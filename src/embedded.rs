@@ -2,6 +2,7 @@
 
 mod put;
 mod system;
+mod upload;
 
 use std::path::Path;
 use std::sync::{Arc, Weak};

@@ -34,6 +34,7 @@
 //! | to | use |
 //! |---|---|
 //! | create a record, or put content over it | [`Put::inline`], then [`Put::of`] and [`Metarecord::execute`] |
+//! | make uploaded bytes the content | [`content::ContentStore::receive`] of [`Metarecord::content`], then [`Metarecord::complete`] |
 //! | tag, doom, hold, set a due time | [`request`] with a [`domain::record::RecordCommand`] |
 //! | read a record, list records | [`projections::records::find`], [`projections::list::Filter::page`] |
 //! | read as of an earlier time | [`projections::as_of::record_when`] |

@@ -16,7 +16,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
 use tokio::sync::oneshot;
 
 use self::settle::{Handed, Settled};
-use super::deps::ActorDeps;
+use super::deps::{ActorDeps, ClaimedObject};
 use super::record;
 use super::request::{Answer, RecordRequest, Refused, other_actor};
 use crate::clock::Stopwatch;
@@ -76,6 +76,8 @@ struct PendingCommand {
     place: Option<(Position, Version)>,
     /// What it reserves of the org's quotas until it is durable.
     reserved: Option<Reservation>,
+    /// The object that it promises, until the promise is durable.
+    claimed: Option<ClaimedObject>,
     /// Its record has another id than the one made of its idempotency key.
     fresh: bool,
 }
@@ -223,6 +225,7 @@ impl Handler<Execute> for ContainerActor {
             attempts: 0,
             place: None,
             reserved: None,
+            claimed: None,
             fresh: false,
         };
         match checked {

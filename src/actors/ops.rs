@@ -5,6 +5,8 @@ mod code;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::Addr;
+
 use super::audit::AuditFile;
 use super::deps::ActorDeps;
 use super::execute::execute;
@@ -85,6 +87,18 @@ impl Operations {
     /// The dependencies of the operators' actors.
     pub fn context(&self) -> &Arc<OpsContext> {
         &self.ops
+    }
+
+    /// The actor of a window, started unless it runs. It takes [`WindowRequest`], as [`Operations::maintain`] sends it.
+    pub fn window_actor(&self, maintenance_id: &str) -> Addr<WindowActor> {
+        let new = || WindowActor::new(maintenance_id, self.ops.clone());
+        self.windows.find_or_start(maintenance_id, new)
+    }
+
+    /// The actor of a vacuum, started unless it runs. It takes [`VacuumRequest`], as [`Operations::vacuum`] sends it.
+    pub fn vacuum_actor(&self, vacuum_id: &str) -> Addr<VacuumActor> {
+        let new = || VacuumActor::new(vacuum_id, self.vacuum.clone());
+        self.vacuums.find_or_start(vacuum_id, new)
     }
 
     /// The numbers of windows and vacuums that have an actor.

@@ -54,10 +54,9 @@ impl Actors {
         let journal: Arc<dyn Journal> = stores.journal.clone();
         let signer = &base.signer;
         let content: Arc<dyn ContentStore> = base.content.clone();
-        let deps = Arc::new(ActorDeps {
-            admission: Arc::new(Admission::new(options.uploads_may_take)),
-            ..ActorDeps::new(journal, stores.store.clone(), base.clock.clone())?
-        });
+        let mut deps = ActorDeps::new(journal, stores.store.clone(), base.clock.clone())?;
+        deps.admission = Arc::new(Admission::new(options.uploads_may_take));
+        let deps = Arc::new(deps);
         let registry = ActorRegistry::open(deps.clone(), options.actors);
         let keys = base.directory.keys();
         let (seeded, renew) = if options.development {

@@ -437,6 +437,33 @@ pub struct Put {
     pub expected: Option<Revision>,
 }
 
+/// The proof that the content store has fixed an upload as its object. Only the program itself makes one, of what the store
+/// answered: a completion cannot claim bytes that were never uploaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealedObject {
+    object_id: Uuid,
+    size: u64,
+    sha256: Sha256Digest,
+    decoded: Option<Decoded>,
+}
+
+impl SealedObject {
+    /// An object with its stored bytes' size and SHA-256, and what they decode to, when they do.
+    pub(crate) fn new(
+        object_id: Uuid,
+        size: u64,
+        sha256: Sha256Digest,
+        decoded: Option<Decoded>,
+    ) -> Self {
+        Self {
+            object_id,
+            size,
+            sha256,
+            decoded,
+        }
+    }
+}
+
 /// A completion, with what the content store knows gathered beforehand.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Complete {
@@ -448,11 +475,8 @@ pub struct Complete {
     pub md5: Md5,
     /// Bytes of the checked upload in the content store; `None` when there is none.
     pub uploaded_size: Option<u64>,
-    /// SHA-256 of the upload that the content store has fixed as the object; `None` while it has not, which only a repeated
-    /// completion may say.
-    pub sha256: Option<Sha256Digest>,
-    /// What that decodes to; `None` when its bytes do not tell.
-    pub decoded: Option<Decoded>,
+    /// The upload as the content store has fixed it; `None` while it has not, which only a repeated completion may say.
+    pub sealed: Option<SealedObject>,
     /// The content version it is to become, when the caller says.
     pub content_version: Option<u64>,
     /// The revision the caller saw; optional, because the token already names one upload.

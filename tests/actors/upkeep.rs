@@ -166,8 +166,11 @@ fn an_upload_given_up_and_completed_all_the_same_is_content_that_cleanup_does_no
             size: 9,
             md5: Md5::of(b"gz"),
             uploaded_size: Some(9),
-            sha256: Some(metarecord::domain::Sha256Digest::of(b"gz")),
-            decoded: None,
+            sealed: Some(metarecord::testing::sealed(
+                object_id,
+                9,
+                metarecord::domain::Sha256Digest::of(b"gz"),
+            )),
             content_version: None,
             expected: None,
         });

@@ -1,5 +1,7 @@
 //! Metarecord within a program: it opens, closes and opens again, and refuses what it must.
 
+mod uploads;
+
 use std::path::Path;
 use std::sync::{Arc, Weak};
 

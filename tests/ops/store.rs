@@ -154,8 +154,8 @@ pub(super) fn upload(world: &World, key: &RecordKey, bytes: usize, done: bool) {
             size,
             md5,
             uploaded_size: Some(size),
-            sha256: sealed.map(|sealed| sealed.sha256),
-            decoded: None,
+            sealed: sealed
+                .map(|sealed| metarecord::testing::sealed(object_id, size, sealed.sha256)),
             content_version: None,
             expected: None,
         });

@@ -331,8 +331,11 @@ fn command(
                 size: 9,
                 md5: Md5::of(b"x"),
                 uploaded_size: Some(9),
-                sha256: Some(Sha256Digest::of(b"x")),
-                decoded: None,
+                sealed: Some(metarecord::testing::sealed(
+                    object_id,
+                    9,
+                    Sha256Digest::of(b"x"),
+                )),
                 content_version: None,
                 expected: None,
             })

@@ -238,6 +238,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "disk",
             "domain",
             "journal",
+            "offload",
             "projections",
             "report",
         ],

@@ -101,6 +101,17 @@ impl ContainerActor {
             state,
             wanted,
         } = change;
+        match self.deps.claim_object(&self.container.0, &append.events) {
+            Ok(claimed) => job.claimed = claimed,
+            Err(Refused::Rejected { rejection, .. }) => {
+                let refusal = Refusal {
+                    rejection,
+                    seen: None,
+                };
+                return self.refuse(job, refusal, context);
+            }
+            Err(refused) => return self.finish(job, Err(refused), context),
+        }
         match self.deps.reserve(&self.container.0, &append, &wanted) {
             Ok(reserved) => job.reserved = reserved,
             // Of the moment, and never remembered: it waits for nothing.

@@ -73,7 +73,7 @@ impl ContainerActor {
             return self.finish(job, Err(Refused::Unavailable), context);
         };
         pending.appends -= 1;
-        job.reserved = None;
+        (job.reserved, job.claimed) = (None, None);
         let answer = match outcome {
             Outcome::Appended { position, version } => {
                 job.place = Some((position, version));

@@ -20,13 +20,24 @@ pub struct Copy {
     pub seen: Option<Box<Source>>,
 }
 
-/// An object with the bytes of another.
+/// The proof that the content store has an object with the bytes of another. Only the program itself makes one: a copy cannot
+/// claim an object that was never duplicated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopiedObject {
-    /// The object that was duplicated.
-    pub from: Uuid,
+    from: Uuid,
+    object_id: Uuid,
+}
+
+impl CopiedObject {
+    /// An object, and the new one with its bytes.
+    pub(crate) fn new(from: Uuid, object_id: Uuid) -> Self {
+        Self { from, object_id }
+    }
+
     /// Id of the object that the copy gets.
-    pub object_id: Uuid,
+    pub fn object_id(&self) -> Uuid {
+        self.object_id
+    }
 }
 
 /// A record that is copied, as it is at the decision.

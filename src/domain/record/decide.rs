@@ -6,7 +6,7 @@ use super::ended::abandoned_event;
 use super::evolve::{due_event, evolve, sorted};
 use super::{
     Complete, ContentPlace, DoomCause, NewContent, Put, Record, RecordCommand, RecordEvent,
-    RecordKey, RecordState, Status,
+    RecordKey, RecordState, SealedObject, Status,
 };
 use crate::domain::hold::{Hold, Kept};
 use crate::domain::names::TAGS_MAX;
@@ -240,11 +240,12 @@ impl Current<'_> {
         if !self.check_complete(complete)? {
             return Ok(Vec::new());
         }
-        match complete.sha256 {
-            Some(_) => Ok(vec![RecordEvent::UploadCompleted {
+        let own = |sealed: &SealedObject| sealed.object_id == complete.object_id;
+        match complete.sealed.filter(own) {
+            Some(sealed) => Ok(vec![RecordEvent::UploadCompleted {
                 object_id: complete.object_id,
-                sha256: complete.sha256,
-                decoded: complete.decoded,
+                sha256: Some(sealed.sha256),
+                decoded: sealed.decoded,
             }]),
             None => Err(Rejection::new(
                 ErrorTag::Md5Missing,
@@ -289,13 +290,14 @@ impl Current<'_> {
             )
             .with_detail("version", promised.version));
         }
-        let Some(uploaded_size) = complete.uploaded_size else {
+        let sealed_size = complete.sealed.map(|sealed| sealed.size);
+        let Some(uploaded_size) = sealed_size.or(complete.uploaded_size) else {
             return Err(Rejection::new(
                 ErrorTag::Md5Missing,
                 "Nothing has been uploaded to compare with; upload the gzip bytes to the upload URL first.",
             ));
         };
-        if complete.size != uploaded_size {
+        if complete.size != uploaded_size || uploaded_size != promised.size {
             return Err(Rejection::new(
                 ErrorTag::SizeMismatch,
                 "size is not the number of bytes that were uploaded.",

@@ -110,8 +110,12 @@ fn complete(number: u128) -> Complete {
         size: 9,
         md5: Md5::of(b"gz"),
         uploaded_size: Some(9),
-        sha256: Some(Sha256Digest::of(b"gz")),
-        decoded: None,
+        sealed: Some(SealedObject::new(
+            Uuid::from_u128(number),
+            9,
+            Sha256Digest::of(b"gz"),
+            None,
+        )),
         content_version: None,
         expected: None,
     }
@@ -293,6 +297,24 @@ fn a_due_time_lies_in_the_future() {
 }
 
 #[test]
+fn only_the_sealed_object_of_the_promised_size_completes_an_upload() {
+    let pending = given(&[created(upload(1), None)]);
+    let shorter = SealedObject::new(Uuid::from_u128(1), 8, Sha256Digest::of(b"gz"), None);
+    for (sealed, size, tag) in [
+        (None, 9, ErrorTag::Md5Missing),
+        (complete(2).sealed, 9, ErrorTag::Md5Missing),
+        (Some(shorter), 8, ErrorTag::SizeMismatch),
+    ] {
+        let forged = Complete {
+            sealed,
+            size,
+            ..complete(1)
+        };
+        assert_eq!(when(&pending, RecordCommand::Complete(forged), 2), Err(tag));
+    }
+}
+
+#[test]
 fn an_upload_is_completed_with_the_facts_that_were_promised() {
     let pending = given(&[created(upload(1), None)]);
     assert_eq!(
@@ -303,6 +325,7 @@ fn an_upload_is_completed_with_the_facts_that_were_promised() {
         (
             Complete {
                 uploaded_size: None,
+                sealed: None,
                 ..complete(1)
             },
             ErrorTag::Md5Missing,

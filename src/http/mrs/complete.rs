@@ -6,9 +6,11 @@ use crate::http::route::{Described, Route, inside};
 use std::sync::Arc;
 
 use super::{Subject, content_md5, execute, keyed, outcome_reply};
-use crate::content::ObjectName;
 use crate::content::sign::{ContentToken, Purpose};
-use crate::domain::record::{Complete, RecordCommand, RecordKey, RecordView, would_complete};
+use crate::content::{ObjectName, Sealed};
+use crate::domain::record::{
+    Complete, RecordCommand, RecordKey, RecordView, SealedObject, would_complete,
+};
 use crate::domain::{ErrorTag, Md5, Rejection};
 use crate::http::call::Call;
 use crate::http::input::{self, RevisionIn, change_request};
@@ -99,8 +101,7 @@ pub async fn complete(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
         size,
         md5,
         uploaded_size,
-        sha256: None,
-        decoded: None,
+        sealed: None,
         content_version: request.version.map(|version| version.0.0),
         expected: request.expected_revision.map(|revision| revision.0),
     };
@@ -172,8 +173,15 @@ async fn seal(
     let sealed = sealed
         .map_err(|error| space::content_failed("an upload could not be completed", &error))?;
     complete.uploaded_size = sealed.map(|sealed| sealed.size);
-    complete.sha256 = sealed.map(|sealed| sealed.sha256);
-    complete.decoded = sealed.and_then(|sealed| sealed.decoded);
+    let proof = |sealed: Sealed| {
+        SealedObject::new(
+            complete.object_id,
+            sealed.size,
+            sealed.sha256,
+            sealed.decoded,
+        )
+    };
+    complete.sealed = sealed.map(proof);
     match sealed.and_then(|sealed| sealed.md5) {
         Some(md5) if md5 != complete.md5 => Err(Rejection::new(
             ErrorTag::Md5Mismatch,

@@ -99,13 +99,13 @@ pub async fn copy(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     let executed = app.registry.execute(execute).await;
     if let Some(object) = object {
         let kept = match &executed {
-            Ok(executed) => executed.record.has_object(object.object_id),
+            Ok(executed) => executed.record.has_object(object.object_id()),
             // It may have been journaled all the same.
             Err(Refused::Unavailable | Refused::Failed(_)) => true,
             Err(Refused::Rejected { .. } | Refused::Busy) => false,
         };
         if !kept {
-            let object_id = object.object_id;
+            let object_id = object.object_id();
             let org = key.org.clone();
             remove(app, ObjectName { org, object_id }).await;
         }
@@ -159,15 +159,16 @@ async fn prepare(app: &AppState, source: RecordKey) -> Result<Prepared, Refusal>
         }
         ContentPlace::Object(from) => from,
     };
-    let object = CopiedObject {
-        from,
-        object_id: random_uuid(),
-    };
+    let object = CopiedObject::new(from, random_uuid());
     let name = |object_id| ObjectName {
         org: source.org.clone(),
         object_id,
     };
-    let (content, old, new) = (Arc::clone(&app.content), name(from), name(object.object_id));
+    let (content, old, new) = (
+        Arc::clone(&app.content),
+        name(from),
+        name(object.object_id()),
+    );
     let duplicated = offload::blocking(move || content.duplicate(&old, &new)).await;
     let duplicated = duplicated.map_err(Refusal::failed)?;
     let there = duplicated

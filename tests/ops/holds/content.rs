@@ -129,8 +129,11 @@ impl AppState {
             size: upload.size,
             md5: upload.md5,
             uploaded_size: Some(upload.size),
-            sha256: Some(Sha256Digest::of(&gzip(*serial))),
-            decoded: None,
+            sealed: Some(metarecord::testing::sealed(
+                object_id,
+                upload.size,
+                Sha256Digest::of(&gzip(*serial)),
+            )),
             content_version: None,
             expected: None,
         });
