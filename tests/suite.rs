@@ -3,6 +3,7 @@
 mod actors;
 mod attacks;
 mod backup;
+mod browser;
 mod cli;
 mod demo;
 mod deploy;

@@ -19,7 +19,7 @@ use super::meters::{HttpMeters, Measured};
 use super::places::InFlight;
 use super::reply::{Refusal, unavailable};
 use super::request_head::RequestHead;
-use super::route::{Handler, Operation, Route, Work};
+use super::route::{Handler, Route, Work};
 use super::state::{AppState, Gateway};
 use super::trace::{self, Trace};
 use super::turns::Turn;
@@ -75,7 +75,12 @@ pub(super) async fn carry_out(
         }
         Handler::Document(document) => {
             turn.wait_as_anonymous().await;
+            let document = document(routes::ROUTES, routes::STREAMED);
             return serve_document(gateway, document, head, &trace);
+        }
+        Handler::Asset(file) => {
+            turn.wait_as_anonymous().await;
+            return serve_document(gateway, file(head.path), head, &trace);
         }
         Handler::Inside(handler) => handler,
     };
@@ -176,13 +181,13 @@ fn check_head(gateway: &Gateway, head: &RequestHead<'_>) -> Result<(), Rejection
 }
 
 /// A document, charged to the caller's address by its length.
-fn serve_document(
+pub(super) fn serve_document(
     gateway: &Gateway,
-    document: fn(&'static [Route], &'static [Operation]) -> Result<&'static Document, Refusal>,
+    document: Result<&'static Document, Refusal>,
     head: &RequestHead<'_>,
     trace: &Trace,
 ) -> HttpResponse {
-    let chosen = document(routes::ROUTES, routes::STREAMED).and_then(|document| {
+    let chosen = document.and_then(|document| {
         let chosen = match head.on_connection() {
             Some(request) => document.chosen(request),
             None => document.plain(),

@@ -1,10 +1,12 @@
 //! A document that is the same for every caller: made once, kept as it is and gzipped, and not sent to callers who have it.
+//! The interface's description is one, and so are the explorer's pages and files.
 
 use std::io::{self, Write};
 
 use actix_web::http::header::{
-    ACCEPT_ENCODING, AcceptEncoding, CONTENT_ENCODING, ETAG, Encoding, EntityTag, Header,
-    HeaderValue, IF_NONE_MATCH, IfNoneMatch, VARY,
+    ACCEPT_ENCODING, AcceptEncoding, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, CROSS_ORIGIN_OPENER_POLICY, CROSS_ORIGIN_RESOURCE_POLICY, ETAG, Encoding,
+    EntityTag, Header, HeaderValue, IF_NONE_MATCH, IfNoneMatch, REFERRER_POLICY, VARY,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
@@ -22,11 +24,53 @@ const BYTES_PER_REQUEST: usize = 16 * 1024;
 /// Digits of the SHA-256 in an entity tag: 64 bits, because it only has to differ from those of other builds.
 const ETAG_DIGITS: usize = 16;
 
-/// A JSON document in both forms.
+/// What a document is, and how it may be kept and shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Media {
+    content_type: &'static str,
+    /// Absent where nobody may keep it.
+    cache_control: Option<&'static str>,
+    /// What a browser may load and run for a page.
+    page_policy: Option<&'static str>,
+}
+
+impl Media {
+    /// JSON that nobody keeps.
+    pub const JSON: Self = Self::text("application/json");
+
+    /// A text that nobody keeps.
+    pub const fn text(content_type: &'static str) -> Self {
+        Self {
+            content_type,
+            cache_control: None,
+            page_policy: None,
+        }
+    }
+
+    /// A page for browsers, which ask each time whether it has changed, and what they may load and run for it.
+    pub const fn page(policy: &'static str) -> Self {
+        Self {
+            content_type: "text/html; charset=utf-8",
+            cache_control: Some("no-cache"),
+            page_policy: Some(policy),
+        }
+    }
+
+    /// A file whose path names its content, which never changes.
+    pub const fn immutable(content_type: &'static str) -> Self {
+        Self {
+            cache_control: Some("public, max-age=31536000, immutable"),
+            ..Self::text(content_type)
+        }
+    }
+}
+
+/// A document in both forms.
 #[derive(Debug)]
 pub struct Document {
     plain: Form,
     gzip: Form,
+    media: Media,
 }
 
 #[derive(Debug)]
@@ -37,23 +81,25 @@ struct Form {
 }
 
 impl Document {
-    /// Keeps a document's JSON.
+    /// Keeps a document's bytes.
     ///
     /// # Errors
     /// When it cannot be compressed, which memory alone is needed for.
-    pub fn new(json: Vec<u8>) -> io::Result<Self> {
-        let mut digest = hex::encode(Sha256::digest(&json));
+    pub fn new(bytes: impl Into<Bytes>, media: Media) -> io::Result<Self> {
+        let bytes = bytes.into();
+        let mut digest = hex::encode(Sha256::digest(&bytes));
         digest.truncate(ETAG_DIGITS);
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-        gzip.write_all(&json)?;
+        gzip.write_all(&bytes)?;
         Ok(Self {
+            media,
             gzip: Form {
                 bytes: gzip.finish()?.into(),
                 etag: EntityTag::new_strong(format!("{digest}-gzip")),
                 gzipped: true,
             },
             plain: Form {
-                bytes: json.into(),
+                bytes,
                 etag: EntityTag::new_strong(digest),
                 gzipped: false,
             },
@@ -69,6 +115,7 @@ impl Document {
         };
         Chosen {
             form,
+            media: &self.media,
             known: is_known(request, &form.etag),
             with_body: request.method() != Method::HEAD,
         }
@@ -78,6 +125,7 @@ impl Document {
     pub(super) fn plain(&self) -> Chosen<'_> {
         Chosen {
             form: &self.plain,
+            media: &self.media,
             known: false,
             with_body: true,
         }
@@ -88,6 +136,7 @@ impl Document {
 #[derive(Debug)]
 pub struct Chosen<'a> {
     form: &'a Form,
+    media: &'a Media,
     known: bool,
     with_body: bool,
 }
@@ -113,7 +162,19 @@ impl Chosen<'_> {
         let mut response = HttpResponse::build(status);
         with_headers(&mut response, trace)
             .insert_header((ETAG, self.form.etag.to_string()))
-            .insert_header((VARY, HeaderValue::from_name(ACCEPT_ENCODING)));
+            .insert_header((VARY, HeaderValue::from_name(ACCEPT_ENCODING)))
+            .insert_header((CONTENT_TYPE, self.media.content_type));
+        if let Some(cache_control) = self.media.cache_control {
+            response
+                .insert_header((CACHE_CONTROL, cache_control))
+                .insert_header((CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"));
+        }
+        if let Some(policy) = self.media.page_policy {
+            response
+                .insert_header((CONTENT_SECURITY_POLICY, policy))
+                .insert_header((CROSS_ORIGIN_OPENER_POLICY, "same-origin"))
+                .insert_header((REFERRER_POLICY, "no-referrer"));
+        }
         let response = if self.known {
             response.finish()
         } else {
@@ -176,7 +237,7 @@ mod tests {
     #[test]
     fn a_form_is_chosen_by_what_is_accepted_and_charged_by_what_is_sent() {
         let json = vec![b'x'; 5 * BYTES_PER_REQUEST];
-        let document = Document::new(json.clone()).unwrap();
+        let document = Document::new(json.clone(), Media::JSON).unwrap();
         let mut unpacked = Vec::new();
         let mut gzip = GzDecoder::new(&*document.gzip.bytes);
         gzip.read_to_end(&mut unpacked).unwrap();

@@ -9,6 +9,7 @@ pub mod cors;
 mod dispatch;
 pub mod document;
 pub mod envelope;
+pub mod explorer;
 mod fingerprint;
 pub mod framing;
 pub mod gate;

@@ -2,6 +2,7 @@
 
 pub mod examples;
 mod keys;
+pub mod services;
 mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use utoipa::openapi::{Components, OpenApi, PathItem, path::PathsBuilder};
 
 use super::auth::access::{Access, Right, Role};
-use super::document::Document as Served;
+use super::document::{Document as Served, Media};
 use super::envelope::API_VERSION;
 use super::idempotency::KeyRule;
 use super::reply::Refusal;
@@ -362,10 +363,20 @@ pub fn served(
 ) -> Result<&'static Served, Refusal> {
     static SERVED: OnceLock<Result<Served, Arc<io::Error>>> = OnceLock::new();
     let served = SERVED.get_or_init(|| {
-        let json = document(routes, streamed).and_then(|document| serde_json::to_vec(&document));
-        Ok(Served::new(json.map_err(io::Error::from)?)?)
+        let json = made(routes, streamed)?.to_string();
+        Ok(Served::new(json, Media::JSON)?)
     });
     served
         .as_ref()
         .map_err(|error| Refusal::failed(error.clone()))
+}
+
+/// The document of this process, which is made once for all forms in which it is served.
+pub(super) fn made(
+    routes: &'static [Route],
+    streamed: &'static [Operation],
+) -> Result<&'static Value, Arc<io::Error>> {
+    static MADE: OnceLock<Result<Value, Arc<io::Error>>> = OnceLock::new();
+    let made = MADE.get_or_init(|| Ok(document(routes, streamed).map_err(io::Error::from)?));
+    made.as_ref().map_err(Clone::clone)
 }

@@ -29,6 +29,8 @@ pub enum Handler {
     Immediate(fn(&Gateway, &Trace) -> Result<Reply, Refusal>),
     /// A document about the routes, the same for everybody.
     Document(fn(&'static [Route], &'static [Operation]) -> Result<&'static Document, Refusal>),
+    /// A file of the explorer by its path, the same for everybody.
+    Asset(fn(&str) -> Result<&'static Document, Refusal>),
     /// Works in the server.
     Inside(Work),
 }

@@ -1,5 +1,6 @@
 //! Every gateway route, in one list. Each is declared where its handler is.
 
+use super::explorer::{self, assets};
 use super::meters::RouteName;
 use super::mrs::{
     change, complete, containers, copy, due, history, hold, list, put, read, versions,
@@ -79,6 +80,13 @@ pub static ROUTES: &[Route] = &[
     system::HEALTH,
     system::READY,
     openapi::OPENAPI,
+    openapi::services::MRS,
+    openapi::services::OPS,
+    explorer::DOCS,
+    explorer::REFERENCE,
+    assets::ASSET,
+    explorer::snippets::NODE,
+    explorer::snippets::PYTHON,
 ];
 
 /// Operations on content, which `presigned.rs` serves by itself.
@@ -93,7 +101,7 @@ pub fn names() -> Vec<RouteName> {
     let names = ROUTES.iter().map(|route| RouteName {
         method: route.method.as_str(),
         path: route.path,
-        is_document: matches!(route.handler, Handler::Document(_)),
+        is_document: matches!(route.handler, Handler::Document(_) | Handler::Asset(_)),
     });
     names.collect()
 }
@@ -112,7 +120,11 @@ pub fn of_path(path: &str, prefixes: &Prefixes) -> Option<(&'static str, Vec<&'s
     let found = |path: &str| {
         let mut routes = exact(path);
         if routes.is_empty() {
-            routes = exact(&format!("/mrs{path}"));
+            routes = if path.starts_with(assets::BELOW) {
+                exact(assets::ASSET.path)
+            } else {
+                exact(&format!("/mrs{path}"))
+            };
         }
         routes
             .first()

@@ -7,6 +7,7 @@ mod copy;
 mod downloads;
 mod envelope;
 mod errors;
+mod explorer;
 mod headers;
 mod history;
 mod holds;

@@ -64,7 +64,7 @@ const VERBS: &[&str] = &["get", "list", "status"];
 /// Gives a document its shape, once every operation is described.
 pub(super) fn finish(document: &mut Value) {
     document["servers"] =
-        json!([{"url": "/", "description": "The gateway that this document was read from."}]);
+        json!([{"url": ".", "description": "The gateway that this document was read from."}]);
     document["info"]["contact"] = json!({"name": "The maintainers of Metarecord; SECURITY.md of its source says how to reach them"});
     document["tags"] = TAGS
         .iter()
@@ -423,16 +423,23 @@ fn share_properties(document: &mut Value) {
     moved.keep(document);
 }
 
-/// Schemas that nothing refers to are left out, and those that only they referred to.
-fn drop_unused(document: &mut Value) {
+/// Kinds of components that are left out where nothing refers to them.
+const DROPPED_KINDS: &[&str] = &["headers", "parameters", "responses", "schemas"];
+
+/// Components that nothing refers to are left out, and those that only they referred to.
+pub(super) fn drop_unused(document: &mut Value) {
     loop {
         let text = document.to_string();
-        let Some(schemas) = document["components"]["schemas"].as_object_mut() else {
-            return;
-        };
-        let before = schemas.len();
-        schemas.retain(|name, _| text.contains(&format!("\"#/components/schemas/{name}\"")));
-        if schemas.len() == before {
+        let mut dropped = false;
+        for kind in DROPPED_KINDS {
+            if let Some(components) = document["components"][kind].as_object_mut() {
+                let before = components.len();
+                components
+                    .retain(|name, _| text.contains(&format!("\"#/components/{kind}/{name}\"")));
+                dropped |= components.len() < before;
+            }
+        }
+        if !dropped {
             return;
         }
     }
