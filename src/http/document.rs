@@ -36,10 +36,10 @@ pub struct Media {
 
 impl Media {
     /// JSON that nobody keeps.
-    pub const JSON: Self = Self::text("application/json");
+    pub const JSON: Self = Self::uncached("application/json");
 
     /// A text that nobody keeps.
-    pub const fn text(content_type: &'static str) -> Self {
+    pub const fn uncached(content_type: &'static str) -> Self {
         Self {
             content_type,
             cache_control: None,
@@ -60,7 +60,7 @@ impl Media {
     pub const fn immutable(content_type: &'static str) -> Self {
         Self {
             cache_control: Some("public, max-age=31536000, immutable"),
-            ..Self::text(content_type)
+            ..Self::uncached(content_type)
         }
     }
 }

@@ -7,7 +7,7 @@ use super::assets;
 pub(super) struct Html(String);
 
 impl Html {
-    /// Begins an element.
+    /// Begins an element with its attributes.
     pub(super) fn open(&mut self, tag: &'static str, attributes: &[(&'static str, &str)]) {
         self.0.push('<');
         self.0.push_str(tag);
@@ -15,13 +15,13 @@ impl Html {
             self.0.push(' ');
             self.0.push_str(name);
             self.0.push_str("=\"");
-            self.text(value);
+            self.write(value);
             self.0.push('"');
         }
         self.0.push('>');
     }
 
-    /// Ends an element.
+    /// Ends the element that was begun last.
     pub(super) fn close(&mut self, tag: &'static str) {
         self.0.push_str("</");
         self.0.push_str(tag);
@@ -36,7 +36,7 @@ impl Html {
         text: &str,
     ) {
         self.open(tag, attributes);
-        self.text(text);
+        self.write(text);
         self.close(tag);
     }
 
@@ -47,7 +47,7 @@ impl Html {
     }
 
     /// A text, also one of somebody else's.
-    pub(super) fn text(&mut self, text: &str) {
+    pub(super) fn write(&mut self, text: &str) {
         for letter in text.chars() {
             match letter {
                 '&' => self.0.push_str("&amp;"),
@@ -64,10 +64,10 @@ impl Html {
     pub(super) fn prose(&mut self, text: &str) {
         for (number, part) in text.split('`').enumerate() {
             if number % 2 == 0 {
-                self.text(part);
+                self.write(part);
             } else {
                 self.open("code", &[]);
-                self.text(part);
+                self.write(part);
                 self.0.push_str("</code>");
             }
         }

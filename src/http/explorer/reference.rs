@@ -15,7 +15,7 @@ struct Page<'a> {
     html: Html,
 }
 
-/// The whole page.
+/// The page of a whole document.
 pub(super) fn page(document: &Value) -> Html {
     let info = &document["info"];
     let html = head(
@@ -29,7 +29,7 @@ pub(super) fn page(document: &Value) -> Html {
     html.open("header", &[]);
     html.element("h1", &[], &format!("{} reference", text(&info["title"])));
     html.open("p", &[]);
-    html.text(&format!("Version {}. ", text(&info["version"])));
+    html.write(&format!("Version {}. ", text(&info["version"])));
     html.element("a", &[("href", "../docs")], "Explorer");
     html.close("p");
     paragraphs(html, &info["description"]);
@@ -104,7 +104,8 @@ impl<'a> Page<'a> {
                 self.html.open("li", &[]);
                 let named = format!("{} {path}", method.to_uppercase());
                 self.html.element("a", &[("href", &link)], &named);
-                self.html.text(&format!(" {}", text(&operation["summary"])));
+                self.html
+                    .write(&format!(" {}", text(&operation["summary"])));
                 self.html.close("li");
             }
             self.html.close("ul");
@@ -202,7 +203,7 @@ impl<'a> Page<'a> {
                     self.html.prose("`data` is ");
                     kind(&mut self.html, self.document, data.schema);
                 }
-                None => self.html.text(media),
+                None => self.html.write(media),
             }
             self.html.close("p");
             self.example("Example", &content["example"]);

@@ -42,5 +42,8 @@ pub fn python(_: &'static [Route], _: &'static [Operation]) -> Result<&'static D
 }
 
 fn served(script: &'static str, content_type: &'static str) -> Result<Document, Arc<io::Error>> {
-    Ok(Document::new(script.as_bytes(), Media::text(content_type))?)
+    Ok(Document::new(
+        script.as_bytes(),
+        Media::uncached(content_type),
+    )?)
 }

@@ -13,7 +13,7 @@ use crate::http::reply::Refusal;
 use crate::http::route::{Described, Handler, Operation, Route};
 
 /// RFC 9512.
-const YAML: Media = Media::text("application/yaml");
+const YAML: Media = Media::uncached("application/yaml");
 
 /// The part of the document that is about one service.
 struct Part {

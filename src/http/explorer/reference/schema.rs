@@ -136,7 +136,7 @@ pub(super) fn kind(html: &mut Html, document: &Value, schema: &Value) {
         if !all.is_empty() {
             for (number, one) in all.iter().enumerate() {
                 if number > 0 {
-                    html.text(" or ");
+                    html.write(" or ");
                 }
                 kind(html, document, one);
             }
@@ -166,26 +166,26 @@ fn plain(html: &mut Html, document: &Value, schema: &Value) {
         one => one.as_str().into_iter().collect(),
     };
     if types.is_empty() {
-        html.text("any JSON");
+        html.write("any JSON");
     }
     for (number, one) in types.iter().enumerate() {
         if number > 0 {
-            html.text(" or ");
+            html.write(" or ");
         }
         match *one {
             "array" => {
-                html.text("list of ");
+                html.write("list of ");
                 kind(html, document, &schema["items"]);
             }
             "object" if schema["additionalProperties"].is_object() => {
-                html.text("object, by name, of ");
+                html.write("object, by name, of ");
                 kind(html, document, &schema["additionalProperties"]);
             }
-            other => html.text(other),
+            other => html.write(other),
         }
     }
     if let Some(format) = schema["format"].as_str() {
-        html.text(&format!(" ({format})"));
+        html.write(&format!(" ({format})"));
     }
 }
 
@@ -208,7 +208,7 @@ fn bounds(html: &mut Html, schema: &Value) {
         }
     }
     if let Some(pattern) = schema["pattern"].as_str() {
-        html.text(" Pattern: ");
+        html.write(" Pattern: ");
         html.element("code", &[], pattern);
     }
 }
