@@ -25,7 +25,7 @@ use std::path::Path;
 use self::names::name_of_variable;
 use self::table::TABLE;
 
-pub(crate) use self::names::OF_COMMAND_LINE;
+pub use self::names::OF_COMMAND_LINE;
 
 pub use self::error::SettingsError;
 pub use self::table::{

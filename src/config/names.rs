@@ -7,7 +7,7 @@ use super::{CLEANUP_RETENTION_DAYS, Origin, clip};
 /// The prefix of the program's own variables.
 const PREFIX: &str = "G3N_";
 /// Variables of the command line, whose names are no settings.
-pub(crate) const OF_COMMAND_LINE: &[&str] = &[
+pub const OF_COMMAND_LINE: &[&str] = &[
     "G3N_API_KEY",
     "G3N_BASE_URL",
     "G3N_CA_FILE",

@@ -6,6 +6,8 @@
 pub mod aside;
 mod duplicate;
 mod files;
+#[cfg(test)]
+mod no_links;
 mod receiving;
 mod uploads;
 

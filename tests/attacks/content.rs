@@ -23,7 +23,7 @@ pub(super) fn gzip(text: &str) -> Vec<u8> {
     encoder.finish().expect("in memory")
 }
 
-/// Two different gzip files of one MD5, where there are such beside the repository.
+/// Two different gzip files of one MD5, where there are such next to the repository.
 fn pair() -> Option<(Vec<u8>, Vec<u8>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/md5-pair");
     let read = |name: &str| fs::read(root.join(name)).ok();
@@ -196,7 +196,7 @@ fn a_late_byte_does_not_exchange_what_was_completed() {
     };
     let before = file(&kept[0].0);
     assert_eq!(late.end(), 409);
-    // Nobody has written it anew, with what bytes ever.
+    // Nobody has written it again, with what bytes ever.
     assert_eq!(file(&only_file(&server)), before);
     gives(&server, "n", &first);
     assert_eq!(reconcile(&server), []);
@@ -274,7 +274,7 @@ fn a_kill_between_any_two_steps_changes_no_content() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let dir = scratch.path().join("data");
     let mut server = Server::start_in(&dir, &PUBLIC);
-    // Behind a kept upload, with another on its way.
+    // Behind a kept upload, with another under way.
     let promise = Promise::ask(&server, "n", &first, None);
     let late = promise.begin(&server, &second);
     assert_eq!(promise.send(&server, &first).status, 200);
@@ -439,7 +439,7 @@ fn other_bytes_of_the_same_md5_in_the_place_of_content_are_found_by_whoever_read
     let (code, told) = g3n(&server, &["backup", "verify", to]);
     assert_ne!(code, Some(0), "{told}");
     assert!(told.contains("SHA-256"), "{told}");
-    // A repair marks it lost, and what it was stays to be looked at beside what is set aside later.
+    // A repair marks it lost, and what it was stays to be inspected with what is moved later.
     let repair = json!({"orgcode": "demo", "container": "blobs", "mode": "repair"});
     let repaired = server.invoke("mrs_reconcile", &repair).data();
     assert_eq!(repaired["repaired"], 1);

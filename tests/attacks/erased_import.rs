@@ -41,7 +41,7 @@ fn an_import_makes_no_member_of_a_user_who_is_being_or_was_erased() {
     }
     let path = |org: &str| scratch.path().join(org).display().to_string();
     let import = |org: &str| g3n(&server, &["utl", "import", &path(org)]);
-    // Nothing is removed while a backup is taken: the erasure waits on its way.
+    // Nothing is removed while a backup is taken: the erasure waits.
     let lease = server.invoke("ops_backup_begin", &json!({})).data();
     let lease = json!({"lease_id": lease["lease_id"]});
     let asked = erase(&server, &json!({})).data();

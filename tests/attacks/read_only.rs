@@ -15,7 +15,7 @@ use crate::support::{Server, by_namespace, copy_program};
 const NOBODY: u32 = 65_534;
 const REQUEST: &str = "a-put-to-trace";
 
-/// A data directory that a server has ended with, and the program beside it for whoever may run nothing else.
+/// A data directory that a server has ended with, and the program next to it for whoever may run nothing else.
 struct Stopped {
     scratch: tempfile::TempDir,
 }
@@ -115,7 +115,7 @@ impl Stopped {
     }
 }
 
-/// Directories get one mode and files another, all the way down; the program beside them stays one.
+/// Directories get one mode and files another, all the way down; the program next to them stays one.
 fn set_modes(root: &Path, directories: u32, files: u32) {
     let mut left = vec![root.to_owned()];
     while let Some(path) = left.pop() {

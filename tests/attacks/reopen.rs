@@ -14,7 +14,7 @@ fn record(record_id: &str, payload: &Value) -> Value {
         "content_type": "application/json", "payload": payload})
 }
 
-/// A POST to a server that may just be beginning anew; nothing when it cannot be reached.
+/// A POST to a server that may just be starting again; nothing when it cannot be reached.
 fn try_post(server: &Server, path: &str, body: &Value) -> Option<Got> {
     let request = agent()
         .post(format!("{}{path}", server.base_url))

@@ -1,4 +1,4 @@
-//! A copy of a running server's disk, started beside it on the same machine.
+//! A copy of a running server's disk, started next to it on the same machine.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -62,7 +62,7 @@ fn upload(server: &Inside, id: &str, text: &str, over: Option<u64>, complete: bo
     server.post("/mrs/record/complete", &body)
 }
 
-/// Runs `g3n backup create` beside a server.
+/// Runs `g3n backup create` with a server.
 fn create(server: &Inside, into: &Path, more: &str) -> Ran {
     let line = format!(
         "backup create {} --data-dir {} --operator-url {} --output json {more}",
@@ -162,7 +162,7 @@ fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// What a server finds wrong between records, rows and files of a container, overdue uploads aside.
+/// What a server finds wrong between records, rows and files of a container, except overdue uploads.
 fn drift(server: &Inside, container: &str) -> Vec<Value> {
     let (mut found, mut token) = (Vec::new(), Value::Null);
     loop {

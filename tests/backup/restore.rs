@@ -1,4 +1,4 @@
-//! What a restore refuses, what it sets aside, and what a restored server is.
+//! What a restore refuses, what it moves away, and what a restored server is.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -103,7 +103,7 @@ fn without_keys_sessions_end_and_with_them_they_go_on() {
         let path = "/mrs/record?orgcode=demo&container=notes&record_id=n-1";
         let got = restored.call("GET", path, &header, None);
         assert_eq!(got.status, status, "{}", got.json());
-        // Whoever signs in anew has everything.
+        // Whoever signs in again has everything.
         assert_eq!(restored.get(path).status, 200);
     }
     // Once they are not asked for any more they are gone from the backup.

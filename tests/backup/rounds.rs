@@ -119,7 +119,7 @@ fn compare(server: &Inside, restored: &Path, told: &Value) {
     assert!(!kept.is_empty());
     for file in &kept {
         let bytes = std::fs::read(restored.join(file)).expect("the content is there");
-        // The server may have let go of it since.
+        // The server may have removed it since.
         if let Ok(own) = std::fs::read(server.dir.join(file)) {
             assert!(bytes == own, "{}", file.display());
         }

@@ -1,4 +1,4 @@
-//! The history's verbs beside a running server, beside a stopped one, and where there is no history.
+//! The history's verbs with a running server, with a stopped one, and where there is no history.
 
 use std::path::{Path, PathBuf};
 

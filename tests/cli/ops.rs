@@ -19,7 +19,7 @@ pub(super) const PENDING_SHORT: &str = "ops.vacuum_pending_seconds=2";
 /// How often what waits for its time looks at the clock.
 pub(super) const SWEEP: &str = "ops.sweep_seconds=1";
 
-/// A server, and an operator's shell beside it.
+/// A server, and an operator's shell next to it.
 pub(super) struct AppState {
     pub(super) server: Server,
     sets: Vec<String>,

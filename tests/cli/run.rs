@@ -115,7 +115,7 @@ pub(super) fn run(
         .expect("the program starts");
     let mut stdin = child.stdin.take().expect("it has a standard input");
     let input = input.to_vec();
-    // Beside the reading, or both could wait for each other; a program that reads none of it may be gone already.
+    // While it is read, or both could wait for each other; a program that reads none of it may be gone already.
     let feeding = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().expect("the program ends");
     feeding.join().expect("the input was given");

@@ -4,30 +4,11 @@ use std::path::Path;
 
 use clap::CommandFactory;
 use metarecord::cli::Cli;
+use metarecord::config::OF_COMMAND_LINE;
 
 use super::recorder::{Recorder, empty};
 use super::run::{Ran, g3n};
 
-/// Every variable of the command line.
-const VARIABLES: &[&str] = &[
-    "G3N_API_KEY",
-    "G3N_BASE_URL",
-    "G3N_CA_FILE",
-    "G3N_CLIENT_CERT_FILE",
-    "G3N_CLIENT_KEY_FILE",
-    "G3N_CONFIG",
-    "G3N_JWT",
-    "G3N_JWT_FILE",
-    "G3N_NEW_PASSCODE",
-    "G3N_NEW_SECRET_CODE",
-    "G3N_OPERATOR_TOKEN",
-    "G3N_OPERATOR_URL",
-    "G3N_ORGCODE",
-    "G3N_PASSCODE",
-    "G3N_PROFILE",
-    "G3N_SECRET_CODE",
-    "G3N_SESSION_GUID",
-];
 /// Verbs of every kind: of each service, of a server, and of this machine alone.
 const VERBS: &[&str] = &[
     "config show",
@@ -76,14 +57,14 @@ fn the_table_has_every_variable_that_help_names() {
     told(&Cli::command(), &mut found);
     assert!(found.len() > 10, "{found:?}");
     for name in found {
-        assert!(VARIABLES.contains(&&*name), "{name}");
+        assert!(OF_COMMAND_LINE.contains(&&*name), "{name}");
     }
 }
 
 #[test]
 fn an_empty_variable_is_an_error_that_names_it() {
     let dir = tempfile::tempdir().expect("a directory");
-    for name in VARIABLES {
+    for name in OF_COMMAND_LINE {
         for verb in VERBS {
             let ran = run(verb, dir.path(), &[(name, "")]);
             let said = format!("{}{}", ran.text(), ran.stderr);

@@ -144,7 +144,7 @@ impl Names {
         (!exists).then(|| format!("no such {first}"))
     }
 
-    /// A file or directory: below the root, `src` or `tests`, or beside what its row is about, or the only one so named below `src`.
+    /// A file or directory: below the root, `src` or `tests`, or next to what its row is about, or the only one so named below `src`.
     fn wrong_with_path(&self, name: &str, subjects: &[String]) -> Option<String> {
         let beside = subjects.iter().any(|subject| {
             is_there(&format!("{subject}{name}")) || is_there(&format!("src/{subject}{name}"))

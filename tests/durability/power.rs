@@ -190,7 +190,7 @@ fn check_journal(dir: &Path, facts: &[Fact], what: &str, whole: bool) {
     }
 }
 
-/// What may be at an object's place: `None` when nothing may, as it was kept and not let go.
+/// What may be at an object's place: `None` when nothing may, as it was kept and not removed.
 #[derive(Default)]
 struct Place<'a> {
     kept: Option<&'a Bytes>,

@@ -110,7 +110,7 @@ fn neither_of_two_uploads_takes_bytes_from_the_other() {
         }
     }
     assert_eq!(findings(&server).as_array().map(Vec::len), Some(0));
-    // The first ends, and its content is let go; the second gets other content, and its first is let go.
+    // The first ends, and its content is removed; the second gets other content, and its first is removed.
     let doom = json!({"orgcode": "demo", "container": "notes", "record_id": "first", "expected_revision": 2});
     server.post("/mrs/doom", &doom).data();
     upload(&server, "second", "other text", Some(1));

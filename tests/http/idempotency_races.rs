@@ -196,7 +196,7 @@ fn a_kill_before_the_answer_creates_at_most_once() {
     let before = accounts(&server);
     for number in 1..=4 {
         let requests = round(number);
-        // Each is on its way, or answered, or not even there when the server is killed.
+        // Each is in progress, or answered, or not even there when the server is killed.
         let (base, operators, guid) = (
             server.base_url.clone(),
             server.operator_url.clone(),

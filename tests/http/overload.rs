@@ -258,7 +258,7 @@ fn sockets(pid: u32) -> usize {
 
 #[test]
 fn ten_thousand_idle_connections_do_not_keep_others_out() {
-    // As many as this process may have beside what other tests need; the server's own limit is above.
+    // As many as this process may have in addition to what other tests need; the server's own limit is above.
     let files = metarecord::open_files::raise_limit().unwrap_or(20_000);
     let count = usize::try_from(files / 2).map_or(10_000, |half| half.min(10_000));
     // All come from one address here.

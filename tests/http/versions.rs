@@ -1,4 +1,4 @@
-//! Content versions: what is kept, how it is listed and read, and that nothing is let go of before its day.
+//! Content versions: what is kept, how it is listed and read, and that nothing is removed before its day.
 
 use std::io::Read;
 

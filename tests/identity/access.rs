@@ -11,7 +11,7 @@ use super::{Town, record};
 use crate::http::within::assert_same;
 use crate::support::Got;
 
-/// What each kind of caller hears, in the order of `KINDS`, by what a route asks for.
+/// The answer to each kind of caller, in the order of `KINDS`, by what a route asks for.
 fn wanted(access: Access) -> [&'static str; 7] {
     match access {
         Access::Public => ["in"; 7],

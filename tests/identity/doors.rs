@@ -158,7 +158,7 @@ fn without_an_issuer_no_token_and_no_header_lets_anybody_in() {
         town.server.call("GET", "/whoami", &headers, None).status,
         401
     );
-    // They are ignored beside a credential that counts.
+    // They are ignored with a valid credential.
     let mut with = headers.to_vec();
     with.push(("x-session-guid", &town.server.session_guid));
     let who = town.server.call("GET", "/whoami", &with, None).json();

@@ -191,7 +191,7 @@ impl<'a> World<'a> {
         json!({"orgcode": self.orgs[org], "container": "notes", "record_id": format!("r{record}")})
     }
 
-    /// What everybody hears who may not do it; `None` for who may.
+    /// The answer to callers who may not do it; `None` for who may.
     fn kept_out(&self, caller: usize, org: usize, writes: bool) -> Option<(u16, &'static str)> {
         match self.belongs(caller, org) {
             Belongs::Not => Some((404, "not-found")),

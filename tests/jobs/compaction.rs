@@ -21,11 +21,11 @@ use super::check::{self, carry_of, key};
 const RECORDS: u64 = 400;
 /// Rounds of changes to each of them; a round is three changes.
 const ROUNDS: u64 = 40;
-/// What the projections may have beside twice their last size.
+/// What the projections may have in addition to twice their last size.
 const SLACK_BYTES: u64 = 2 * 1024 * 1024;
 /// What a round may add to the files.
 const ROUND_BYTES_MAX: u64 = 1024 * 1024;
-/// Just made anew, the projections' files have at most so many bytes for each byte of a row.
+/// Just compacted, the projections' files have at most so many bytes for each byte of a row.
 const FACTOR_MAX: u64 = 4;
 /// What the projections keep of themselves has at most so many bytes.
 const OWN_ROWS_BYTES_MAX: u64 = 1_024;

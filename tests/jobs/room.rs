@@ -1,4 +1,4 @@
-//! A database that has grown and cannot be made anew: there may not be enough room beside it.
+//! A database that has grown and cannot be compacted: there may not be enough room for a copy.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -14,9 +14,9 @@ use metarecord::projections::Store;
 use super::check::{carry_of, key, put_of};
 use super::compaction::{open, rows};
 
-/// What a database may have beside twice its last size.
+/// What a database may have in addition to twice its last size.
 const SLACK_BYTES: u64 = 16 * 1024 * 1024;
-/// The least that is put into a database's directory beside what belongs there.
+/// The least that is put into a database's directory in addition to what belongs there.
 const LARGE_BYTES: u64 = 4 * SLACK_BYTES;
 /// How many names a file gets at most: file systems allow more.
 const NAMES_MAX: u64 = 10_000;
@@ -47,7 +47,7 @@ fn names(dir: &Path) -> BTreeSet<PathBuf> {
         .collect()
 }
 
-/// Finds that a database is left alone while it would not fit twice, and made anew when it does.
+/// Finds that a database is left alone while it would not fit twice, and compacted when it does.
 fn check(root: &Path, name: &str, compaction: &Compaction, store: &Store) {
     let (before, there) = (rows(store), names(root));
     let free = store.sizes().expect("sizes").free;

@@ -12,7 +12,7 @@ fn show(server: &Inside, job: &str) -> Value {
     server.operator("jobs_show", &json!({"job": job})).data()
 }
 
-/// The journal's last position, as the command line tells it beside the server.
+/// The journal's last position, as the command line tells it next to the server.
 fn position(server: &Inside) -> u64 {
     let line = "journal head --output json --data-dir .";
     let head = g3n(line, &server.dir, &[], b"").json();

@@ -1,4 +1,4 @@
-//! The jobs that let go, over containers of two orgs: a run comes to each, page by page, and does nothing twice.
+//! The jobs that remove content, over containers of two orgs: a run comes to each, page by page, and does nothing twice.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -126,7 +126,7 @@ async fn fill(world: &World) {
     world.clock.advance(400 * DAY_MS);
 }
 
-/// Everything that was let go or given up, in its order.
+/// Everything that was removed or given up, in its order.
 fn done(deps: &ActorDeps) -> Vec<String> {
     let mut done = Vec::new();
     let entries = deps.journal.read(1, usize::MAX).expect("entries");
@@ -229,7 +229,7 @@ fn a_run_that_is_paused_goes_on_where_it_was_and_after_a_restart_does_nothing_tw
         until("it did another", || held.froms().len() == 2).await;
         assert!(held.froms()[1].is_some(), "not from the beginning");
         jobs.close(PATIENCE).await;
-        // Its place could tell a name, and is not journaled: the run begins anew, and finds what is left.
+        // Its place could tell a name, and is not journaled: the run begins again, and finds what is left.
         let held = Held::new(&job, usize::MAX);
         let left = each * RECORDS - done(&world.deps).len();
         let jobs = world.start(held.clone());

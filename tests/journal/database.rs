@@ -1,4 +1,4 @@
-//! The database beside the log: long streams, contents that only the log has, and what is made again when it does not fit.
+//! The database next to the log: long streams, contents that only the log has, and what is made again when it does not fit.
 
 use std::fs;
 use std::path::Path;
@@ -93,7 +93,7 @@ fn replaced_and_ended_content_is_read_from_the_log() {
             )
         })
         .collect();
-    // The last one too: what was let go is not gone.
+    // The last one too: what was removed is not gone.
     journal.release_payloads(&positions).unwrap();
     let check = |journal: &dyn Journal| {
         for (number, position) in (0..).zip(&positions) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::cli::run::{Ran, g3n};
 
-/// A day's lines: two requests, a refusal beside one of them, and a notice.
+/// A day's lines: two requests, a refusal next to one of them, and a notice.
 fn day(date: &str) -> String {
     let line = |second: u32, rest: &str| {
         format!("{{\"v\":1,\"at\":\"{date}T12:00:0{second}.000Z\",\"level\":\"info\",{rest}}}\n")

@@ -131,7 +131,7 @@ fn a_stuck_reader_delays_nobody_and_its_losses_are_counted() {
         // The files take every line meanwhile, so that none is dropped ahead of them.
         crate::support::eventually("the files have all lines", || lines_in_files() == all);
     }
-    // Now it is read, and hears at the end what it has missed.
+    // Now it is read, and gets at the end what it has missed.
     let reading = std::thread::spawn(move || {
         let mut told = String::new();
         reader.read_to_string(&mut told).expect("it is text");

@@ -15,7 +15,7 @@ use crate::support::{ANY_DISK, Got, Server, agent, eventually, got};
 
 /// Minutes before and after: longer than any alert looks back.
 const CALM: usize = 8;
-/// Minutes of trouble: longer than any alert waits, one of ten minutes aside.
+/// Minutes of trouble: longer than any alert waits, except one of ten minutes.
 const TROUBLE: usize = 9;
 /// Minutes after which an alert that waits for two is on, and what happened is not past yet.
 const SOON: usize = 4;
@@ -267,7 +267,7 @@ fn maintenance_is_no_error_of_the_server() {
 
 /// A server whose file system has 1,000,000 blocks of 4,096 bytes and as many inodes, with so many of them free.
 ///
-/// No test can fill a disk: what the kernel answers is changed on its way instead. These are the first seven fields of
+/// No test can fill a disk: what the kernel answers is changed in transit instead. These are the first seven fields of
 /// `struct statfs`, each 8 bytes on a 64-bit machine: type, block size, blocks, free, free for this process, inodes, and free
 /// inodes.
 fn with_free(dir: &Path, free: u64, free_files: u64) -> Server {

@@ -135,7 +135,7 @@ fn world(dir: &Path, content: Arc<dyn ContentStore>, clock: Clock) -> World {
     }
 }
 
-/// Runs a test on a thread of its own, beside the actors' system.
+/// Runs a test on a thread of its own, next to the actors' system.
 pub(crate) fn within(test: impl FnOnce(&World)) {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let content = LocalStore::open(Arc::new(RealDisk), &scratch.path().join("content"));
@@ -166,7 +166,7 @@ pub(crate) struct Standing {
     _closed: Closed,
 }
 
-/// Behind the world: nothing of it may be on its way any more, or it would write into a directory that goes away.
+/// Behind the world: nothing of it may be in progress any more, or it would write into a directory that goes away.
 struct Closed(Weak<dyn Journal>);
 
 impl Drop for Closed {
@@ -246,7 +246,7 @@ impl World {
         self.append(StreamId::org(org), Event::Org(OrgEvent::Created { status }));
     }
 
-    /// Appends an event that no actor hears of.
+    /// Appends an event that no actor is notified of.
     pub(crate) fn append(&self, stream: StreamId, event: Event) {
         let append = Append {
             expected: self.deps.journal.version(&stream).expect("a version"),

@@ -3,11 +3,13 @@
 mod audit;
 mod due;
 mod history;
+mod lists;
 mod rebuild;
 mod rows;
 mod upkeep;
 mod usage;
 
+use self::lists::{pages, wanted};
 use std::sync::Arc;
 
 use metarecord::clock::Clock;
@@ -122,7 +124,7 @@ struct World {
     clock: Clock,
     slots: Vec<RecordState>,
     identities: u64,
-    /// What has ended and was not let go.
+    /// What has ended and was not removed.
     kept: Vec<(RecordKey, Ended)>,
     /// Doomed records whose tag entries are gone.
     scrubbed: Vec<RecordKey>,
@@ -498,59 +500,4 @@ impl World {
             .expect("a replay");
         differing(self, store)
     }
-}
-
-fn pages(
-    store: &Store,
-    org: &str,
-    tag: Option<&Tag>,
-    status: Status,
-    limit: usize,
-    now: Timestamp,
-) -> Vec<RecordKey> {
-    let filter = Filter {
-        org: OrgCode::parse(org).expect("an org"),
-        container: None,
-        cccode: None,
-        tag: tag.cloned(),
-        statuses: vec![status],
-        prefix: String::new(),
-    };
-    let (mut shown, mut from) = (Vec::new(), None);
-    loop {
-        let page = filter
-            .page(store, from.as_deref(), limit, now)
-            .expect("a page");
-        shown.extend(page.items.into_iter().map(|(key, _)| key));
-        from = page.next;
-        if from.is_none() {
-            return shown;
-        }
-    }
-}
-
-fn wanted(
-    world: &World,
-    org: &str,
-    tag: Option<&Tag>,
-    status: Status,
-    now: Timestamp,
-) -> Vec<RecordKey> {
-    let shows = |slot: &&RecordState| {
-        let record = slot.record.clone().map(|record| record.as_of(now, None));
-        let scrubbed = tag.is_some() && world.scrubbed.contains(&slot.key);
-        !scrubbed
-            && slot.key.org.as_str() == org
-            && record.is_some_and(|record| {
-                record.status == status && tag.is_none_or(|tag| record.tags.contains(tag))
-            })
-    };
-    let mut keys: Vec<_> = world
-        .slots
-        .iter()
-        .filter(shows)
-        .map(|slot| slot.key.clone())
-        .collect();
-    keys.sort();
-    keys
 }

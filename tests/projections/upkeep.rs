@@ -1,4 +1,4 @@
-//! Upkeep in random histories: what ended is kept until it is let go, and uploads are waited for until they end.
+//! Upkeep in random histories: what ended is kept until it is removed, and uploads are waited for until they end.
 
 use metarecord::domain::container::{
     ContainerCommand, ContainerEvent, GivenUpUpload, RemovedContent, decide,

@@ -28,7 +28,7 @@ pub(crate) fn segments(data_dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// Turns an entry's line into an erased one that names a position as what erased it. No hash changes by it, and no length
-/// does. The databases beside the log, which may be deleted, are deleted.
+/// does. The databases next to the log, which may be deleted, are deleted.
 pub(crate) fn erase(data_dir: &Path, position: u64, by: u64) {
     erase_beside_databases(data_dir, position, by);
     for database in ["journal/sled", "projections"] {

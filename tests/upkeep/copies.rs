@@ -123,7 +123,7 @@ fn a_copy_of_damaged_content_is_kept_for_its_time_and_while_it_is_held_and_then_
     assert_eq!(run(&server)["files"], 1);
     assert_eq!(copies(scratch.path()), [] as [PathBuf; 0]);
     assert_eq!(doctor(scratch.path())["state"], "ok");
-    // Each was let go of by an entry first.
+    // Each was removed by an entry first.
     let entries = replay(&scratch.path().join("journal")).expect("it can be read");
     let told = entries
         .filter_map(|entry| entry.expect("sound").body)

@@ -1,4 +1,4 @@
-//! Beside an honest server: every credential passes, what was made is gone, and too little told is a usage error.
+//! With an honest server: every credential passes, what was made is gone, and too little told is a usage error.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Each check is seen to fail: beside a server that lies in just its way, by both programs.
+//! Each check is seen to fail: with a server that lies in just its way, by both programs.
 
 use super::liar::{Exchange, Liar, Lie};
 use super::{PROGRAMS, session};

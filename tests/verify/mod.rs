@@ -1,5 +1,5 @@
-//! Whether a server keeps what callers are promised: `g3n verify`, the reference client and the smoke scripts, beside an
-//! honest server and beside one that lies.
+//! Whether a server keeps what callers are promised: `g3n verify`, the reference client and the smoke scripts, next to an
+//! honest server and next to one that lies.
 
 mod honest;
 mod liar;

@@ -114,7 +114,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "report",
         ],
     ),
-    // It reads a data directory, beside the server or without one.
+    // It reads a data directory, next to the server or without one.
     (
         "cli/backup.rs",
         &["backup", "clock", "directory", "journal"],

@@ -77,38 +77,11 @@ fn cannot_link(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::no_links::NoLinks;
     use super::*;
     use crate::content::ContentStore;
-    use crate::disk::{Disk, DiskFile, RealDisk};
+    use crate::disk::{Disk, RealDisk};
     use crate::domain::OrgCode;
-
-    /// A disk on which no file has a second name.
-    struct OneName;
-
-    impl Disk for OneName {
-        fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-            RealDisk.create(path)
-        }
-        fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-            RealDisk.open(path)
-        }
-        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-            RealDisk.rename(from, to)
-        }
-        fn link(&self, file: &Path, _: &Path) -> io::Result<()> {
-            std::fs::metadata(file)?;
-            Err(ErrorKind::CrossesDevices.into())
-        }
-        fn remove(&self, path: &Path) -> io::Result<()> {
-            RealDisk.remove(path)
-        }
-        fn create_dir(&self, dir: &Path) -> io::Result<()> {
-            RealDisk.create_dir(dir)
-        }
-        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-            RealDisk.sync_dir(dir)
-        }
-    }
 
     fn object(number: u128) -> ObjectName {
         ObjectName {
@@ -126,7 +99,10 @@ mod tests {
 
     #[test]
     fn a_duplicate_outlives_what_it_was_made_of() {
-        for disk in [Arc::new(RealDisk) as Arc<dyn Disk>, Arc::new(OneName)] {
+        for disk in [
+            Arc::new(RealDisk) as Arc<dyn Disk>,
+            Arc::new(NoLinks(ErrorKind::CrossesDevices)),
+        ] {
             let scratch = tempfile::tempdir().expect("a directory");
             let store = LocalStore::open(disk, scratch.path()).expect("it opens");
             let [first, second, third] = [1, 2, 3].map(object);

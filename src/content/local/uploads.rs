@@ -285,8 +285,9 @@ mod tests {
 
     use super::*;
     use crate::content::local::TEMPORARY;
+    use crate::content::local::no_links::NoLinks;
     use crate::content::{ContentStore, Promise};
-    use crate::disk::{Disk, DiskFile, RealDisk};
+    use crate::disk::RealDisk;
     use crate::domain::{OrgCode, Timestamp};
 
     fn gzip(text: &str) -> Vec<u8> {
@@ -373,43 +374,14 @@ mod tests {
         assert!(store.list(&object.org).unwrap().is_empty());
     }
 
-    /// A disk on which no file gets another name.
-    struct NoLinks;
-
-    impl Disk for NoLinks {
-        fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-            RealDisk.create(path)
-        }
-
-        fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-            RealDisk.open(path)
-        }
-
-        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-            RealDisk.rename(from, to)
-        }
-
-        fn link(&self, _: &Path, _: &Path) -> io::Result<()> {
-            Err(io::ErrorKind::StorageFull.into())
-        }
-
-        fn remove(&self, path: &Path) -> io::Result<()> {
-            RealDisk.remove(path)
-        }
-
-        fn create_dir(&self, dir: &Path) -> io::Result<()> {
-            RealDisk.create_dir(dir)
-        }
-
-        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-            RealDisk.sync_dir(dir)
-        }
-    }
-
     #[test]
     fn the_disks_error_when_an_upload_is_named_is_the_one_reported() {
         let directory = tempfile::tempdir().unwrap();
-        let store = LocalStore::open(Arc::new(NoLinks), directory.path()).unwrap();
+        let store = LocalStore::open(
+            Arc::new(NoLinks(io::ErrorKind::StorageFull)),
+            directory.path(),
+        )
+        .unwrap();
         let object = ObjectName {
             org: OrgCode::parse("demo").unwrap(),
             object_id: Uuid::from_u128(7),

@@ -27,7 +27,7 @@ use super::steps::{On, Step};
 use crate::ops::world::{Standing, World, caller, wait};
 use crate::support::eventually;
 
-/// How often projections are made anew, when something is written meanwhile.
+/// How often projections are rebuilt, when something is written meanwhile.
 const REBUILDS_MAX: u32 = 20;
 
 pub(super) struct AppState {

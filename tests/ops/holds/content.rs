@@ -162,7 +162,7 @@ impl AppState {
         }
     }
 
-    /// Every version of a record is as the model says: readable as it was put, or let go.
+    /// Every version of a record is as the model says: readable as it was put, or removed.
     pub(super) fn check_versions(&self, record: usize, known: &Known) {
         let (world, key) = (self.world(), key(record));
         let found = versions::newest_below(&*world.deps.journal, &key, None, VERSIONS_MAX);

@@ -19,7 +19,7 @@ pub(super) const RECORDS: usize = 8;
 /// How long an org that could not be purged is left alone.
 pub(super) const REST_MS: i64 = 60_000;
 
-/// How far an org is on its way out.
+/// How far an org has begun to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leaving {
     No,

@@ -47,7 +47,7 @@ pub(super) struct Known {
     ended_at: Option<i64>,
     /// The lists of its tag show it no more.
     pub(super) scrubbed: bool,
-    /// Content versions that were let go.
+    /// Content versions that were removed.
     pub(super) let_go: BTreeSet<u64>,
 }
 
@@ -162,7 +162,7 @@ impl Known {
         self.scrubbed = self.scrubbed || self.ended_at.is_some_and(over);
     }
 
-    /// What was kept as long as it must is let go, and returned.
+    /// What was kept as long as it must is removed, and returned.
     pub(super) fn clean_up(&mut self, now: i64) -> Vec<Ended> {
         let is_kept = |ended: &Ended| now < ended.kept_until();
         let all = std::mem::take(&mut self.ended).into_iter();

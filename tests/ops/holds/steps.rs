@@ -183,7 +183,7 @@ fn leaves(model: &Model) -> Vec<Option<Choice>> {
     ]
 }
 
-/// Whether no purge of an org that leaves can begin while a vacuum is on its way: of the two, who is first is not known.
+/// Whether no purge of an org that leaves can begin while a vacuum is pending: of the two, who is first is not known.
 fn is_quiet(model: &Model, erases_held: bool) -> bool {
     (0..ORGS).all(|org| match model.leaving[org] {
         Leaving::No | Leaving::Requested => true,
