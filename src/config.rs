@@ -29,7 +29,7 @@ pub use self::names::OF_COMMAND_LINE;
 
 pub use self::error::SettingsError;
 pub use self::table::{
-    Actors, Auth, CallLimits, DiskSection, Http, Identity, Journal, LogSection, Mrs, Ops,
+    Actors, Auth, CallLimits, DiskSection, Http, Identity, Journal, LogSection, Mcp, Mrs, Ops,
     Projections, QuotaLimits, Settings, Utl,
 };
 pub use self::value::LogRequests;

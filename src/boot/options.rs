@@ -22,12 +22,14 @@ use crate::http::cors::Origins;
 use crate::http::framing::HeadLimits;
 use crate::http::head::HostNames;
 use crate::http::limits::{Rate, Rates};
+use crate::http::mcp::McpSettings;
 use crate::http::org_limits::OrgLimits;
 use crate::http::prefixes::Prefixes;
 use crate::http::presigned::{DecodedLimit, PresignedLimits};
 use crate::http::slow::UploadPace;
 use crate::http::state::{ListenerLimits, MrsSettings};
 use crate::http::transfers::TransferLimits;
+use crate::mcp::{Confirm, Mode};
 use crate::report::LogOptions;
 use crate::reserve::ReserveSettings;
 use crate::tls::TlsSettings;
@@ -79,6 +81,8 @@ pub struct Options {
     pub utl: OffboardingSettings,
     /// Settings of an identity provider's tokens.
     pub tokens: TokenSettings,
+    /// Settings of what agents may do.
+    pub mcp: McpSettings,
     /// The log's files and contents; for [`super::serve`] alone.
     pub log: LogOptions,
 }
@@ -124,7 +128,8 @@ impl Options {
                 sweep_ms: settings.ops.sweep_seconds.saturating_mul(1_000),
             },
             identity: identity(&settings.identity),
-            tokens: tokens(&settings.auth),
+            tokens: tokens(&settings.auth, &settings.http.public_url),
+            mcp: mcp(settings),
             log: log(&settings.log),
         }
     }
@@ -217,8 +222,31 @@ fn trust(settings: &Ops, development: bool) -> TrustLimits {
     }
 }
 
-fn tokens(settings: &Auth) -> TokenSettings {
+fn mcp(settings: &Settings) -> McpSettings {
+    let (mcp, http) = (&settings.mcp, &settings.http);
+    // The host of an address that is listened on: a name, where it is none of localhost and addresses, which are known anyway.
+    let listening = http.listen.rsplit_once(':').map_or("", |(host, _)| host);
+    let hosts = [&http.host_names, &mcp.allowed_hosts, listening].join(",");
+    let origins = [&*http.cors_origins, &mcp.allowed_origins].join(",");
+    McpSettings {
+        // The table takes only texts that are one.
+        mode: mcp.mode.parse().unwrap_or(Mode::Read),
+        confirm: mcp.confirm.parse().unwrap_or(Confirm::Both),
+        urls: mcp.urls,
+        result_bytes_max: mcp.result_bytes_max,
+        calls_per_minute: u32::try_from(mcp.calls_per_minute).unwrap_or(u32::MAX),
+        hosts: HostNames::new(&hosts, &http.public_url),
+        origins: Origins::new(&origins),
+        issuer: settings.auth.jwt_issuer.clone(),
+    }
+}
+
+/// The URL of the endpoint of agents is what their tokens name as the resource that they are for.
+fn tokens(settings: &Auth, public_url: &str) -> TokenSettings {
+    let public_url = public_url.trim_end_matches('/');
+    let resource = Some(public_url).filter(|url| !url.is_empty());
     TokenSettings {
+        resource: resource.map_or_else(String::new, |url| format!("{url}/mcp")),
         issuer: settings.jwt_issuer.clone(),
         audience: settings.jwt_audience.clone(),
         jwks_file: settings.jwt_jwks_file.clone(),

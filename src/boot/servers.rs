@@ -15,6 +15,7 @@ use super::{BootError, Options};
 use crate::http::connection_limits::ConnectionLimits;
 use crate::http::limits::Handshakes;
 use crate::http::listener::{self, Listener, Listening};
+use crate::http::mcp::Endpoint;
 use crate::http::presigned::{self, Presigned};
 use crate::http::secure::Security;
 use crate::http::transfers::Transfers;
@@ -30,6 +31,7 @@ pub(super) struct Servers {
     /// Removed when dropped, which must be while the socket is still listened on.
     socket_file: Option<SocketFile>,
     transfers: Arc<Transfers>,
+    agents: Endpoint,
 }
 
 impl Servers {
@@ -50,13 +52,16 @@ impl Servers {
             options.presigned,
         );
         let transfers = routes.transfers().clone();
-        let operators = serve_operators(options, base, listener)?;
-        let gateway = serve_gateway(options, base, Listener::Address(sockets.gateway), routes)?;
+        let agents = Endpoint::new(base.gateway.clone(), options.mcp.clone());
+        let operators = serve_operators(options, base, listener, &agents)?;
+        let listener = Listener::Address(sockets.gateway);
+        let gateway = serve_gateway(options, base, listener, (routes, &agents))?;
         Ok(Self {
             handles: [gateway.handle(), operators.handle()],
             ended: actix::spawn(async move { tokio::try_join!(gateway, operators).map(|_| ()) }),
             socket_file,
             transfers,
+            agents,
         })
     }
 
@@ -72,6 +77,7 @@ impl Servers {
 
     /// Takes no new requests, and waits for running ones.
     pub(super) async fn stop(&self) {
+        self.agents.stop();
         for handle in &self.handles {
             handle.stop(true).await;
         }
@@ -92,7 +98,9 @@ fn serve_operators(
     options: &Options,
     base: &Base,
     listener: Listener,
+    agents: &Endpoint,
 ) -> io::Result<actix_web::dev::Server> {
+    let agents = agents.clone();
     let (gateway, access) = (base.gateway.clone(), base.operator_access.clone());
     let pace = options.presigned.pace;
     let listening = Listening {
@@ -108,7 +116,11 @@ fn serve_operators(
     };
     let security = security(options, base, "operators", base.secured.operators.as_ref());
     listener::run(listening, limits, (None, security), move || {
-        operator::configure(gateway.clone(), access.clone(), pace)
+        let operators = operator::configure(gateway.clone(), access.clone(), pace);
+        let agents = agents.clone().configure_for_operators();
+        move |service: &mut ServiceConfig| {
+            service.configure(agents).configure(operators);
+        }
     })
 }
 
@@ -116,9 +128,9 @@ fn serve_gateway(
     options: &Options,
     base: &Base,
     listener: Listener,
-    routes: Presigned,
+    (routes, agents): (Presigned, &Endpoint),
 ) -> io::Result<actix_web::dev::Server> {
-    let gateway = base.gateway.clone();
+    let (gateway, agents) = (base.gateway.clone(), agents.clone());
     let listening = Listening {
         listener,
         name: "gateway",
@@ -129,10 +141,11 @@ fn serve_gateway(
     let security = security(options, base, "gateway", base.secured.gateway.as_ref());
     let limits = connection_limits(options);
     listener::run(listening, limits, (Some(open), security), move || {
-        let (routes, gateway) = (routes.clone(), gateway.clone());
+        let (routes, gateway, agents) = (routes.clone(), gateway.clone(), agents.clone());
         move |service: &mut ServiceConfig| {
             service
                 .configure(presigned::configure(routes))
+                .configure(agents.configure())
                 .configure(server::configure(gateway));
         }
     })

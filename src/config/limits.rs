@@ -196,6 +196,29 @@ impl Limits<String> for PathPrefix {
     }
 }
 
+/// One of a few words.
+pub(super) struct OneOf(pub(super) &'static [&'static str]);
+
+impl Limits<String> for OneOf {
+    fn contains(&self, value: &String) -> bool {
+        self.0.contains(&value.as_str())
+    }
+
+    fn describe(&self) -> String {
+        self.0.join(" or ")
+    }
+
+    #[cfg(test)]
+    fn misfits(&self) -> Vec<String> {
+        let first = self.0.first().copied().unwrap_or_default();
+        let wrong = ["", "x", " ", "-1"].map(str::to_owned);
+        { wrong }
+            .into_iter()
+            .chain([first.to_uppercase(), format!(" {first}")])
+            .collect()
+    }
+}
+
 /// The two words `true` and `false`.
 pub(super) struct YesNo;
 

@@ -4,7 +4,7 @@
 
 use super::error::SettingsError;
 use super::limits::{
-    HostList, Limits, ListenAddress, OriginList, PathPrefix, PublicUrl, Text, Words, YesNo,
+    HostList, Limits, ListenAddress, OneOf, OriginList, PathPrefix, PublicUrl, Text, Words, YesNo,
 };
 use super::value::{LogRequests, Value};
 use super::{Origin, shown};
@@ -217,6 +217,15 @@ settings! {
         sign_in_burst: u64 = 30, 1..=10_000_000, "Passcodes that one address may try at once, after a pause; fewer than may wait to be checked (64).";
         handshakes_per_second: u64 = 100, 0..=10_000_000, "TLS handshakes a second of one address; past it connections are closed. 0 for no such limit. A handshake takes about a millisecond: 100 are a tenth of a processor.";
         handshakes_burst: u64 = 1_024, 1..=10_000_000, "TLS handshakes of one address at once, after a pause: as many as it may have connections.";
+    }
+    mcp (Mcp, "The Model Context Protocol: what agents may do.") {
+        mode: String = "read".to_owned(), OneOf(&["read", "write"]), "Which tools agents get at /mcp: read for those that change nothing, write for all that their credential allows. /mcp/read has the former alone, whatever is set here.";
+        confirm: String = "both".to_owned(), OneOf(&["plan", "ask", "both"]), "How an agent confirms what cannot be undone: plan, by sending back the plan it got first; ask, by a form that its client shows to a person, and not at all where the client shows none; both, by the form where the client shows forms, otherwise by the plan.";
+        urls: bool = false, YesNo, "Whether agents get tools for uploads. A URL for an upload is a credential, and what an agent gets stays in its transcript: it is valid for 300 s at most.";
+        allowed_hosts: String = String::new(), HostList, "Names, besides localhost, addresses, http.host_names and those in http.public_url and http.listen, by which /mcp may be called, separated by commas, such as the name that a proxy passes on; others get 403.";
+        allowed_origins: String = String::new(), OriginList, "Origins of web pages, besides the server's own and http.cors_origins, that may call /mcp from a browser, separated by commas; others get 403.";
+        result_bytes_max: usize = 32_768, 4_096..=262_144, "Bytes of a tool's result; a longer one is cut at an item and says so. 32 KiB are about 8,000 tokens; common clients refuse results of more than 25,000.";
+        calls_per_minute: u64 = 600, 0..=600_000, "Requests a minute of one principal to /mcp, so that an agent in a loop is stopped; past it callers get 429. 0 for no such limit.";
     }
     quotas (QuotaLimits, "The default quotas of each org; operators set others for one org. 0 for no such limit.") {
         records: u64 = 2_000_000, 0..=LIMIT_MAX, "Records that are not doomed; at 2.7 KB of disk each, about 5.5 GB.";

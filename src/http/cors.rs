@@ -45,6 +45,12 @@ impl Origins {
         }
     }
 
+    /// Whether a text is one of these.
+    pub(super) fn has(&self, origin: &str) -> bool {
+        let is_it = |known: &String| known.eq_ignore_ascii_case(origin);
+        self.0.iter().any(is_it)
+    }
+
     /// The origin of a request, when it is one of these.
     fn listed<'a>(&self, request: &'a HttpRequest) -> Option<&'a HeaderValue> {
         if self.0.is_empty() {
@@ -52,8 +58,7 @@ impl Origins {
         }
         let origin = request.headers().get(ORIGIN)?;
         let text = origin.to_str().ok()?;
-        let listed = |known: &String| known.eq_ignore_ascii_case(text);
-        self.0.iter().any(listed).then_some(origin)
+        self.has(text).then_some(origin)
     }
 
     /// Says on an answer that the page which asked may read it, when it may.

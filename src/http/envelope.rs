@@ -27,7 +27,7 @@ pub const OK: &str = "ok";
 const ENVELOPE_BYTES: usize = 640;
 
 /// Which credentials a 401 asks for (RFC 9110, section 11.6.1): the one scheme of HTTP's own that there is.
-const CHALLENGE: &str = "Bearer realm=\"metarecord\"";
+pub(super) const CHALLENGE: &str = "Bearer realm=\"metarecord\"";
 
 const ALLOW: HeaderName = actix_web::http::header::ALLOW;
 
@@ -147,8 +147,16 @@ fn fail(trace: &Trace, rejection: &Rejection, replayed: bool) -> HttpResponse {
     with_headers(&mut response, trace).body(body)
 }
 
-/// Adds the headers of every answer, in an envelope or not.
+/// Adds the headers of every answer, in an envelope or not, and says that it is JSON.
 pub fn with_headers<'a>(
+    response: &'a mut HttpResponseBuilder,
+    trace: &Trace,
+) -> &'a mut HttpResponseBuilder {
+    with_headers_of_all(response, trace).content_type(HeaderValue::from_static("application/json"))
+}
+
+/// Adds the headers of every answer, whatever it is.
+pub(super) fn with_headers_of_all<'a>(
     response: &'a mut HttpResponseBuilder,
     trace: &Trace,
 ) -> &'a mut HttpResponseBuilder {
@@ -168,7 +176,6 @@ pub fn with_headers<'a>(
         .insert_header((&header_names::X_TRACE_ID, id))
         .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
-        .content_type(HeaderValue::from_static("application/json"))
 }
 
 /// Closes the connection after an answer: what would come next on it is the rest of a body that was given up.

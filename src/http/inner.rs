@@ -32,7 +32,7 @@ static OF_CALLER: [&HeaderName; 8] = [
 ];
 
 /// Who makes an outer request, as its head says it. Nothing of that is checked yet.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Caller {
     headers: HeaderMap,
     peer: Option<SocketAddr>,

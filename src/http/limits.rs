@@ -4,7 +4,7 @@
 //! The rule is GCRA, a bucket that refills evenly, as the `governor` crate has it. What is kept of a key is one number,
 //! and only until its bucket is full again; the number of keys has an end too.
 
-mod limiter;
+pub(super) mod limiter;
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};

@@ -46,6 +46,9 @@ const LIMITS: &[&str] = &[
     "total-downloads-limit",
     "gave-way",
     "secret-code-locked",
+    "mcp-limit",
+    "mcp-in-flight-limit",
+    "mcp-streams-limit",
 ];
 
 /// What is served besides the gateway's routes: method and path.

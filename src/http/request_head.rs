@@ -64,6 +64,11 @@ impl<'a> RequestHead<'a> {
         }
     }
 
+    /// The same with other headers.
+    pub(super) fn with_headers(self, headers: &'a HeaderMap) -> Self {
+        Self { headers, ..self }
+    }
+
     /// The request on its connection; `None` of one within another.
     pub(super) fn on_connection(&self) -> Option<&'a HttpRequest> {
         match self.origin {

@@ -67,6 +67,8 @@ pub struct Trace {
     /// The headers about the caller's limit.
     pub rate_limit: Option<Shown>,
     method: Word,
+    /// Whether it has no line of its own.
+    is_outer: bool,
     running: Note,
     /// Who its lines are counted for when it is refused.
     address: Option<IpAddr>,
@@ -105,6 +107,7 @@ impl Trace {
             session_fingerprint: None,
             rate_limit: None,
             method: method(head.method),
+            is_outer: false,
             running: Note::default(),
             address: head.peer.map(|peer| network(peer.ip())),
             kept: Cell::new(None),
@@ -153,6 +156,11 @@ impl Trace {
             self.kept.set(Some(kept));
             kept
         })
+    }
+
+    /// Leaves the log's line to the requests within this one, which have its id.
+    pub(super) fn leave_line_to_inner(&mut self) {
+        self.is_outer = true;
     }
 
     /// Counts a refusal by its tag.
@@ -239,7 +247,7 @@ impl Drop for Trace {
         let answered = self.answered.get();
         let status = answered.map(|answered| answered.status);
         let read = matches!(self.method, "GET" | "HEAD");
-        if !report::wants_request(read, status) {
+        if self.is_outer || !report::wants_request(read, status) {
             return;
         }
         let tag = match answered {

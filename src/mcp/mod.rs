@@ -31,6 +31,7 @@ pub use resources::{Completion, ResourcePage, ResourceTemplate, ResourceText};
 pub use schema::ToolboxError;
 pub use shape::{Link, ToolResult};
 pub use table::{Hints, Needs, Spec};
+pub use uri::record_of_uri;
 
 use call::{Call, Stop};
 use table::Does;

@@ -57,6 +57,14 @@ pub(super) fn parse(uri: &str) -> Option<Named> {
     }
 }
 
+/// The org, container and id of the record that a URI names.
+pub fn record_of_uri(uri: &str) -> Option<(String, String, String)> {
+    match parse(uri)? {
+        Named::Record(org, container, record_id, _) => Some((org, container, record_id)),
+        Named::Container(..) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

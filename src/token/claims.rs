@@ -17,8 +17,8 @@ const ROLE_BYTES_MAX: usize = 64;
 pub(super) struct Checks {
     /// The only accepted `iss`.
     pub(super) issuer: String,
-    /// The audience that must be among those of the token.
-    pub(super) audience: String,
+    /// The names of this server, one of which must be an audience of the token.
+    pub(super) audiences: Vec<String>,
     /// The name of the org's claim.
     pub(super) org_claim: String,
     /// The name of the role's claim.
@@ -78,11 +78,11 @@ impl Checks {
 
     /// Whether an `aud` names this server: a text, or a list of texts alone (RFC 7519, section 4.1.3).
     fn is_for_us(&self, audience: &Value) -> bool {
+        let is_ours = |one: &Value| self.audiences.iter().any(|ours| one == ours.as_str());
         match audience {
-            Value::String(one) => *one == self.audience,
+            Value::String(_) => is_ours(audience),
             Value::Array(several) => {
-                several.iter().all(Value::is_string)
-                    && several.iter().any(|one| *one == self.audience.as_str())
+                several.iter().all(Value::is_string) && several.iter().any(is_ours)
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
         }
@@ -137,7 +137,10 @@ mod tests {
     fn checks() -> Checks {
         Checks {
             issuer: "https://id.example".to_owned(),
-            audience: "metarecord".to_owned(),
+            audiences: vec![
+                "metarecord".to_owned(),
+                "https://records.example/mcp".to_owned(),
+            ],
             org_claim: "org".to_owned(),
             role_claim: "role".to_owned(),
             life_ms_max: 3_600_000,
@@ -228,6 +231,13 @@ mod tests {
             ("iss", json!(["https://id.example"]), Some(Denied::Issuer)),
             ("aud", json!(["other", "metarecord"]), None),
             ("aud", json!(["metarecord"]), None),
+            ("aud", json!("https://records.example/mcp"), None),
+            ("aud", json!(["https://records.example/mcp", "other"]), None),
+            (
+                "aud",
+                json!("https://records.example"),
+                Some(Denied::Audience),
+            ),
             ("aud", json!(["other"]), Some(Denied::Audience)),
             ("aud", json!("metarecord2"), Some(Denied::Audience)),
             ("aud", json!(["metarecord", 7]), Some(Denied::Audience)),

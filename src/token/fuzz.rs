@@ -16,7 +16,7 @@ const NOW_MS: i64 = 1_800_000_000_000;
 fn checks() -> Checks {
     Checks {
         issuer: "issuer".to_owned(),
-        audience: "metarecord".to_owned(),
+        audiences: vec!["metarecord".to_owned()],
         org_claim: "org".to_owned(),
         role_claim: "role".to_owned(),
         life_ms_max: 86_400_000,

@@ -15,8 +15,10 @@ pub(crate) const ROLE_CLAIM: &str = "role";
 pub struct TokenSettings {
     /// The `iss` that every token must have.
     pub issuer: String,
-    /// The `aud` that every token must have.
+    /// The `aud` that every token must have, unless it has the next.
     pub audience: String,
+    /// The URL of this server as tokens name a resource (RFC 8707), which counts as that, too; empty where it is not known.
+    pub resource: String,
     /// The path of a file with public keys (a JWKS).
     pub jwks_file: String,
     /// The URL of public keys (a JWKS).
@@ -46,6 +48,7 @@ impl Default for TokenSettings {
         Self {
             issuer: String::new(),
             audience: String::new(),
+            resource: String::new(),
             jwks_file: String::new(),
             jwks_url: String::new(),
             hmac_file: String::new(),
@@ -148,13 +151,17 @@ impl TokenSettings {
                 what,
             })
         };
+        let resource = Some(self.resource.clone()).filter(|resource| is_set(resource));
         Ok(Checks {
             issuer: there(&self.issuer, ISSUER, "the iss of the tokens to take")?,
-            audience: there(
+            audiences: [there(
                 &self.audience,
                 AUDIENCE,
                 "the aud by which tokens name this server",
-            )?,
+            )?]
+            .into_iter()
+            .chain(resource)
+            .collect(),
             org_claim: there(
                 &self.org_claim,
                 "auth.jwt_org_claim",

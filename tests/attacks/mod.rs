@@ -1,6 +1,7 @@
 //! What a stranger, a hostile tenant, or somebody else on the machine may try, each against a real server.
 
 mod access;
+mod agents;
 mod at_once;
 mod audit;
 mod bodies;
@@ -19,7 +20,7 @@ mod read_only;
 mod reopen;
 mod repeats;
 mod serve;
-mod share;
+pub(crate) mod share;
 mod snapshot;
 mod time;
 mod tls;

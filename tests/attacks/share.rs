@@ -64,7 +64,7 @@ fn bodies_that_never_come_take_no_place_of_a_request() {
 }
 
 /// Somebody else with an org of their own: the session.
-pub(super) fn somebody(server: &Server, org: &str) -> String {
+pub(crate) fn somebody(server: &Server, org: &str) -> String {
     let email = format!("{org}@example.com");
     let passcode = "correct horse battery";
     let user = json!({"email": email, "passcode": passcode});

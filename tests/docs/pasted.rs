@@ -173,6 +173,14 @@ fn the_commands_of_the_api_page_work_as_they_are_pasted() {
 }
 
 #[test]
+fn the_conversation_of_the_page_of_agents_works_as_it_is_pasted() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    clone_at(scratch.path());
+    let writing = ["--set", "mcp.mode=write"];
+    works_as_pasted_in(scratch.path(), "docs/mcp.md", 14, &writing);
+}
+
+#[test]
 fn the_commands_of_the_exit_codes_page_end_as_it_says() {
     works_as_pasted("docs/exit-codes.md", 8);
 }

@@ -1,5 +1,12 @@
 //! The Model Context Protocol: the tools of agents, and how they come over real HTTP.
 
+pub(crate) mod agent;
 mod conformance;
+mod entrance;
+mod eras;
 mod fixture;
+mod load;
+mod repeats;
+mod resources;
+mod streams;
 mod tools;

@@ -88,6 +88,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "domain",
             "export",
             "journal",
+            "mcp",
             "meters",
             "projections",
             "report",
@@ -217,6 +218,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "domain",
             "http",
             "journal",
+            "mcp",
             "meters",
             "open_files",
             "projections",
@@ -257,7 +259,7 @@ const NAME_RMCP: &[&str] = &[
     "cli/mcp.rs",
     "http/mcp/bridge.rs",
     "http/mcp/handler.rs",
-    "http/mcp/oauth.rs",
+    "http/mcp/handler/values.rs",
 ];
 /// The only file that reads time or asks for chance.
 const READS_TIME: &str = "clock.rs";

@@ -3,6 +3,7 @@
 use actix_web::http::header::{AUTHORIZATION, AsHeaderName, HeaderMap, HeaderValue};
 
 use super::refused::invalid;
+use crate::actors::identity::KEY_PREFIX;
 use crate::domain::Rejection;
 use crate::domain::rejection::Denial;
 
@@ -50,6 +51,19 @@ fn bearer_token(value: &HeaderValue) -> Option<&str> {
     scheme
         .eq_ignore_ascii_case(BEARER)
         .then(|| token.trim_start_matches(' '))
+}
+
+/// An API key that comes as the only Bearer token, for the header that keys come in.
+pub(in crate::http) fn bearer_key(headers: &HeaderMap) -> Option<HeaderValue> {
+    match Authorization::of(headers) {
+        Authorization::Bearer(key) if key.starts_with(KEY_PREFIX) => {
+            HeaderValue::from_str(key).ok()
+        }
+        Authorization::Bearer(_)
+        | Authorization::None
+        | Authorization::Twice
+        | Authorization::Other => None,
+    }
 }
 
 /// A credential's header: at most one, and readable.

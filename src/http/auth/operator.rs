@@ -34,6 +34,13 @@ pub struct Operator {
     scopes: Vec<TokenScope>,
 }
 
+impl Operator {
+    /// The scopes of the token.
+    pub(in crate::http) fn scopes(&self) -> &[TokenScope] {
+        &self.scopes
+    }
+}
+
 /// Knows operators by their tokens. To be shared by all threads.
 pub struct OperatorAccess {
     first: Mutex<Arc<str>>,

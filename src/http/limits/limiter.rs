@@ -26,7 +26,7 @@ const SWEEP_MS: u64 = 1_000;
 
 /// The refusal of one request too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooMany {
+pub(in crate::http) struct TooMany {
     /// The name of the limit.
     limit: &'static str,
     /// Seconds, at least 1, after which one more may pass.
@@ -34,7 +34,7 @@ pub(super) struct TooMany {
 }
 
 impl TooMany {
-    pub(super) fn rejection(self) -> Rejection {
+    pub(in crate::http) fn rejection(self) -> Rejection {
         let message = "Rate limit exceeded; the request was not processed.";
         Rejection::new(ErrorTag::Throttled, message)
             .with_minor(&format!("{}-limit", self.limit))
@@ -43,7 +43,7 @@ impl TooMany {
 }
 
 /// One limit with its keys.
-pub(super) struct Limiter<K: Hash + Eq + Clone> {
+pub(in crate::http) struct Limiter<K: Hash + Eq + Clone> {
     name: &'static str,
     limiter: RateLimiter<K, Buckets<K>, Steady, StateInformationMiddleware>,
     policy: HeaderValue,
@@ -60,8 +60,27 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
         let per_second = NonZeroU32::new(rate.per_second)?;
         let burst = NonZeroU32::new(rate.burst).unwrap_or(NonZeroU32::MIN);
         let window_seconds = u64::from(burst.get().div_ceil(per_second.get()));
-        let policy = format!("\"{name}\";q={burst};w={window_seconds}");
         let quota = Allowed::per_second(per_second).allow_burst(burst);
+        Self::of(name, quota, (burst, window_seconds), clock)
+    }
+
+    /// The same of so many a minute, which may all come at once.
+    pub(in crate::http) fn per_minute(
+        name: &'static str,
+        count: u32,
+        clock: &Clock,
+    ) -> Option<Self> {
+        let count = NonZeroU32::new(count)?;
+        Self::of(name, Allowed::per_minute(count), (count, 60), clock)
+    }
+
+    fn of(
+        name: &'static str,
+        quota: Allowed,
+        (burst, window_seconds): (NonZeroU32, u64),
+        clock: &Clock,
+    ) -> Option<Self> {
+        let policy = format!("\"{name}\";q={burst};w={window_seconds}");
         Some(Self {
             name,
             limiter: RateLimiter::new(quota, Buckets::new(KEYS_MAX), Steady(clock.clone())),
@@ -74,7 +93,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
     }
 
     /// Takes one from a key's bucket; returns what is left in it.
-    pub(super) fn take(&self, key: &K) -> Result<u32, TooMany> {
+    pub(in crate::http) fn take(&self, key: &K) -> Result<u32, TooMany> {
         self.take_many(key, 1)
     }
 
