@@ -221,6 +221,7 @@ async fn run(
         servers.transfers(),
         public_url,
     )?;
+    let sampling = actix::spawn(app::sample(base.gateway.clone()));
     let mut stop = std::pin::pin!(process.stop);
     // Polled once before the server is reported as ready: from now on a signal ends it in order.
     let stopped = tokio::select! {
@@ -256,6 +257,7 @@ async fn run(
         stop::end_after(times.end, again, base.running.of.clone());
     }
     watching.abort();
+    sampling.abort();
     servers.remove_socket();
     // A backup that is being taken finds its lease ended; what waits for it must not delay the end.
     base.content.removals().close();

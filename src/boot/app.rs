@@ -20,6 +20,8 @@ use crate::http::public_url::PublicUrl;
 use crate::http::space::Space;
 use crate::http::state::{AppState, Gateway};
 use crate::http::transfers::Transfers;
+use crate::meters::recent::EVERY;
+use crate::offload;
 use crate::projections::{Store, StoreError};
 
 /// Serves tenants and operators from now on; `public_url` is where callers reach the gateway.
@@ -68,6 +70,7 @@ pub(super) fn open_gateway(
         concealment: Concealment::start()?,
         mrs: options.mrs,
         histories: Histories::new(options.mrs.history_reads_max),
+        recent: Arc::default(),
         rate_limits: gateway.rate_limits().clone(),
         transfers: transfers.clone(),
         operator_access: base.operator_access.clone(),
@@ -76,6 +79,25 @@ pub(super) fn open_gateway(
     meters::app::add(gateway.meters(), &app, stores.journal.meters());
     gateway.open(app);
     Ok(())
+}
+
+/// Samples what operators see of the last hour, every ten seconds.
+pub(super) async fn sample(gateway: Arc<Gateway>) {
+    while let Some(app) = gateway.app() {
+        let clock = gateway.clock();
+        let (now, steady) = (clock.now(), clock.steady());
+        let (meters, recent) = (gateway.meters().clone(), app.recent.clone());
+        // Some of it is read from the disk. A panic there is logged, and one sample is missing.
+        let _: Result<(), _> =
+            offload::blocking(move || recent.sample(&meters, (now, steady))).await;
+        let next = steady + EVERY;
+        clock
+            .wait_while(|clock| {
+                next.checked_sub(clock.steady())
+                    .filter(|left| !left.is_zero())
+            })
+            .await;
+    }
 }
 
 /// Applies the limits that operators have set for single orgs to what each has in flight at once.

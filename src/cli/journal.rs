@@ -1,6 +1,7 @@
 //! `g3n journal`: reads the history, while a server runs or without one.
 
 mod export;
+mod read;
 mod show;
 mod verify;
 
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::{Output, Printer, ended};
+use super::profile::Profile;
 use super::progress;
 use super::serve::tell;
 use crate::clock::Clock;
@@ -33,7 +35,7 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 /// Memory for the projections' pages while they are rebuilt.
 const REBUILD_CACHE_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Read and verify the history.
+/// Read and verify the history. All but `read` work on a data directory or a file.
 #[derive(Args, Debug)]
 pub struct JournalArgs {
     /// The server's data directory.
@@ -84,6 +86,12 @@ enum Verb {
         #[arg(long, value_name = "ORG/CONTAINER/ID")]
         record: String,
     },
+    /// Read entries at the operators' address: from a position, of a stream or of a request, one page at a time. Each
+    /// comes with its hash, and whether the next entry names that.
+    #[command(
+        after_help = "Examples:\n  g3n journal read --limit 20 --output table\n  g3n journal read --from 1 --all --output jsonl\n  g3n journal read --stream mrs/DEMO/demo/hello-1\n  g3n journal read --request-id 7d0c8a52-3f0e-4c6b-9c1e-5b1a6d0f2e11"
+    )]
+    Read(read::ReadArgs),
     /// Rebuild the projections and compare them with those in use (server stopped).
     #[command(after_help = "Example:\n  g3n journal rebuild --data-dir data")]
     Rebuild,
@@ -127,15 +135,29 @@ impl Verb {
     fn writes_lines(&self) -> bool {
         match self {
             Self::Tail { .. } | Self::Export(_) | Self::Show { .. } => true,
-            Self::Verify(_) | Self::Head | Self::Rebuild => false,
+            Self::Verify(_) | Self::Head | Self::Rebuild | Self::Read(_) => false,
         }
     }
 }
 
 /// Runs a journal command.
-pub fn run(arguments: &JournalArgs, printer: &Printer) -> Exit {
-    let verb = &arguments.verb;
-    match carry_out(&arguments.data_dir, verb, printer) {
+///
+/// # Errors
+/// The [`Failure`] of a call to the server.
+pub(super) fn run(
+    arguments: &JournalArgs,
+    load: impl FnOnce() -> Result<Profile, Failure>,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    match &arguments.verb {
+        Verb::Read(read) => read.run(&load()?, printer),
+        verb => Ok(of_directory(&arguments.data_dir, verb, printer)),
+    }
+}
+
+/// Runs a command about a data directory or a file.
+fn of_directory(data_dir: &Path, verb: &Verb, printer: &Printer) -> Exit {
+    match carry_out(data_dir, verb, printer) {
         Ok(exit) => exit,
         // A reader that has seen enough, such as `head`.
         Err(Trouble::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
@@ -175,6 +197,7 @@ fn carry_out(data_dir: &Path, verb: &Verb, printer: &Printer) -> Result<Exit, Tr
         Verb::Export(arguments) => arguments.run(&dir),
         Verb::Show { record } => show::run(&dir, record, printer),
         Verb::Rebuild => rebuild(data_dir, printer),
+        Verb::Read(_) => Err(Trouble::Usage("it asks the server".to_owned())),
     }
 }
 

@@ -259,7 +259,7 @@ impl Command {
         match self {
             Self::Serve(arguments) => Ok(serve::run(arguments)),
             Self::Doctor(arguments) => doctor::run(arguments, connection, printer),
-            Self::Journal(arguments) => Ok(journal::run(arguments, printer)),
+            Self::Journal(arguments) => journal::run(arguments, load, printer),
             Self::Backup(arguments) => backup::run(arguments, &load, printer),
             Self::Logs(arguments) => logs::run(arguments, printer),
             Self::Trace(arguments) => trace::run(arguments, load, printer),

@@ -35,6 +35,11 @@ pub(super) struct PageArgs {
 }
 
 impl PageArgs {
+    /// Whether every page is asked for.
+    pub(super) fn is_all(&self) -> bool {
+        self.all
+    }
+
     /// Prints a page, or all of them. `first` is what is asked for the first page, and `ask` asks for one.
     ///
     /// # Errors

@@ -166,6 +166,13 @@ fn cell(name: &str, value: &Value) -> String {
             Some(millis) if millis > MILLIS_MIN => Timestamp::from_millis(millis).to_string(),
             Some(_) | None => value.to_string(),
         },
+        // An entry's events: what they say is in the other forms of output.
+        Value::Array(items)
+            if name == "events" && items.iter().all(|item| item["type"].is_string()) =>
+        {
+            let types = items.iter().map(|item| cell("type", &item["type"]));
+            types.collect::<Vec<_>>().join("+")
+        }
         Value::Array(items) => {
             let separator = if items.iter().any(Value::is_object) {
                 "; "

@@ -147,11 +147,14 @@ const VERBS: &[(&str, Uses)] = &[
     ("ops maintenance-end", OPERATOR),
     ("ops maintenance-cancel", OPERATOR),
     ("ops maintenance-list", CALLER),
+    ("ops maintenance-list --operator", OPERATOR),
     ("ops maintenance-get", CALLER),
+    ("ops maintenance-get --operator", OPERATOR),
     ("ops vacuum-all", OPERATOR),
     ("ops vacuum-org", OPERATOR_OF_ORG),
     ("ops vacuum-cancel", OPERATOR),
     ("ops vacuum-status", OPERATOR_OF_ORG),
+    ("ops vacuum-list", OPERATOR_OF_ORG),
     ("ops hold-set", OPERATOR_OF_ORG),
     ("ops hold-release", OPERATOR_OF_ORG),
     ("ops hold-list", OPERATOR_OF_ORG),
@@ -166,6 +169,7 @@ const VERBS: &[(&str, Uses)] = &[
     ("ops clock-status", OPERATOR),
     ("ops clock-confirm", OPERATOR),
     ("ops audit", OPERATOR_OF_ORG),
+    ("ops metrics", OPERATOR),
     ("jobs list", OPERATOR),
     ("jobs show", OPERATOR),
     ("jobs run", OPERATOR),
@@ -176,6 +180,7 @@ const VERBS: &[(&str, Uses)] = &[
     ("journal tail", LOCAL),
     ("journal export", LOCAL),
     ("journal show", LOCAL),
+    ("journal read", OPERATOR),
     ("journal rebuild", LOCAL),
     ("backup create", OPERATOR),
     ("backup verify", LOCAL),
@@ -201,7 +206,12 @@ const VERBS: &[(&str, Uses)] = &[
 pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
     let (verb, uses) = of(matches);
     let given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    let unused = ALL.concat().into_iter().filter(given);
+    let mut unused: Vec<_> = ALL.concat().into_iter().filter(given).collect();
+    if is_given_a_directory(matches) && verb == "journal read" {
+        // The one verb of its family that reads no data directory.
+        unused.push("data_dir");
+    }
+    let unused = unused.into_iter();
     let mut unused = unused.filter(|id| uses.iter().all(|flags| !flags.contains(id)));
     match unused.next() {
         None => Ok(()),
@@ -216,12 +226,20 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
     }
 }
 
+/// Whether a verb of the journal is given a data directory.
+fn is_given_a_directory(matches: &ArgMatches) -> bool {
+    matches.subcommand().is_some_and(|(name, journal)| {
+        name == "journal" && journal.value_source("data_dir") == Some(ValueSource::CommandLine)
+    })
+}
+
 /// What to use instead.
 fn instead(verb: &str, id: &str) -> &'static str {
     match (verb, id) {
         ("utl offboarding-list", "orgcode") => {
             ". g3n utl offboarding-status --operator shows one org's"
         }
+        ("journal read", "data_dir") => ". g3n journal tail, show and export read a data directory",
         _ => "",
     }
 }

@@ -36,6 +36,7 @@ use crate::content::sign::Signer;
 use crate::domain::Timestamp;
 use crate::journal::Journal;
 use crate::meters::Meters;
+use crate::meters::recent::Recent;
 use crate::projections::Store;
 use crate::running::Running;
 /// Operator functions being worked on at once. They share no place with the gateway's requests.
@@ -98,6 +99,8 @@ pub struct AppState {
     pub mrs: MrsSettings,
     /// Limits of reads of history.
     pub histories: Histories,
+    /// The last hour of some metrics.
+    pub recent: Arc<Recent>,
     /// Limits of callers' requests.
     pub rate_limits: Arc<RateLimits>,
     /// Uploads and downloads in progress.

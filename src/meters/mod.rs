@@ -3,8 +3,10 @@
 //! Each counter is kept by the code that counts, never found by name. Values that exist elsewhere are read at each scrape.
 
 pub mod machine;
+pub mod recent;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
@@ -25,7 +27,11 @@ pub type Samples = Vec<(Vec<String>, f64)>;
 
 /// The metrics of one server. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Meters(Registry);
+pub struct Meters {
+    all: Registry,
+    /// Those that [`recent`] samples: to read them costs less than to read all.
+    sampled: Registry,
+}
 
 impl Meters {
     /// Adds a family that was created elsewhere.
@@ -33,7 +39,14 @@ impl Meters {
     /// # Panics
     /// When there is a family of that name.
     pub fn add(&self, family: impl Collector + 'static) {
-        self.0.register(Box::new(family)).expect(SOUND);
+        let family = Shared(Arc::new(family));
+        let names = family.0.desc();
+        if names.iter().any(|desc| recent::samples(&desc.fq_name)) {
+            self.sampled
+                .register(Box::new(family.clone()))
+                .expect(SOUND);
+        }
+        self.all.register(Box::new(family)).expect(SOUND);
     }
 
     /// Adds and returns counters by labels.
@@ -115,7 +128,21 @@ impl Meters {
     /// # Errors
     /// For a family without a name or a value, which would be a fault of the program.
     pub fn text(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.0.gather())
+        TextEncoder::new().encode_to_string(&self.all.gather())
+    }
+}
+
+/// A family that both registries have.
+#[derive(Clone)]
+struct Shared(Arc<dyn Collector>);
+
+impl Collector for Shared {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.0.collect()
     }
 }
 

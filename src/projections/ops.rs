@@ -5,7 +5,7 @@ mod about;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-pub use self::about::vacuum_of;
+pub use self::about::{WindowEvents, list_vacuums, vacuum_of, window_events};
 use super::{Change, Projection, Row, StateChange, Store, StoreError, Write, state_after};
 use crate::domain::clock_jump::{ClockDecider, ClockJumps};
 use crate::domain::job::{JobDecider, Jobs};
@@ -16,7 +16,7 @@ use crate::domain::operator_token::{OperatorTokenDecider, OperatorTokens};
 use crate::domain::revoked_jwt::{JwtDecider, JwtEvent, RevokedJwts};
 use crate::domain::secret::{SecretCode, SecretDecider, SecretEvent};
 use crate::domain::signing_key::{SigningKeyDecider, SigningKeyEvent, SigningKeys};
-use crate::domain::vacuum::{Vacuum, VacuumDecider, Vacuums};
+use crate::domain::vacuum::{Vacuum, VacuumDecider, VacuumEvent, Vacuums};
 use crate::domain::{Event, StreamId, Timestamp};
 use crate::journal::{Body, Entry, Position, Remarks, Source};
 
@@ -33,6 +33,7 @@ const SIGNING_KEYS: &[u8] = b"ok";
 const WINDOW: &[u8] = b"ow";
 const WINDOW_ORDER: &[u8] = b"oW";
 const VACUUM: &[u8] = b"ox";
+const VACUUM_ORDER: &[u8] = b"oX";
 const AUDIT: &[u8] = b"oa";
 const AUDIT_OF: &[u8] = b"oA";
 /// Rows a page may read without showing them, before it ends early with a place to continue at.
@@ -99,7 +100,7 @@ impl Projection for Operations {
     }
 
     fn version(&self) -> u32 {
-        8
+        9
     }
 
     fn prefix(&self) -> u8 {
@@ -172,8 +173,13 @@ fn apply_vacuums(vacuums: &Vacuums, change: &Change<'_>, writes: &mut Vec<Write>
             continue;
         };
         if let Some(vacuum) = vacuums.find(event.vacuum_id()) {
-            let key = [VACUUM, vacuum.vacuum_id.as_bytes()].concat();
-            writes.push((key, encode(vacuum)));
+            let id = vacuum.vacuum_id.as_bytes();
+            if matches!(event, VacuumEvent::Requested { .. }) {
+                // Newest first.
+                let newest = (u64::MAX - change.entry.header.position).to_be_bytes();
+                writes.push(([VACUUM_ORDER, &newest, id].concat(), Some(Vec::new())));
+            }
+            writes.push(([VACUUM, id].concat(), encode(vacuum)));
         }
     }
     writes.push((VACUUMS.to_vec(), encode(vacuums)));

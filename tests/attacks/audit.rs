@@ -14,11 +14,16 @@ const PARTS: [&str; 3] = [
     "ops_backup_renew",
 ];
 /// Functions that read and change nothing. Every other function has a row, whichever scope its token needs.
-const READS: [&str; 19] = [
+const READS: [&str; 24] = [
     "ops_token_list",
     "ops_jwt_list",
     "ops_signing_key_list",
     "ops_vacuum_status",
+    "ops_vacuum_list",
+    "ops_maintenance_list",
+    "ops_maintenance_get",
+    "journal_read",
+    "metrics_recent",
     "ops_audit",
     "ops_clock_status",
     "ops_trace",

@@ -150,6 +150,8 @@ const CALLING: &[Row] = &[
     ("ops maintenance-cancel --maintenance-id m", "ptof"),
     ("ops maintenance-list", "ptgskjf"),
     ("ops maintenance-get --maintenance-id m", "ptgskjf"),
+    ("ops maintenance-list --operator", "ptof"),
+    ("ops maintenance-get --operator --maintenance-id m", "ptof"),
     (
         "ops vacuum-all --reason r --confirmation-phrase p --yes",
         "ptof",
@@ -158,6 +160,8 @@ const CALLING: &[Row] = &[
     ("ops vacuum-cancel --vacuum-id v", "ptof"),
     // A filter.
     ("ops vacuum-status", "ptocf"),
+    // A filter.
+    ("ops vacuum-list", "ptocf"),
     ("ops hold-set --reason r", "ptocf"),
     ("ops hold-release", "ptocf"),
     ("ops hold-list", "ptocf"),
@@ -173,6 +177,8 @@ const CALLING: &[Row] = &[
     ("ops clock-confirm", "ptof"),
     // A filter.
     ("ops audit", "ptocf"),
+    ("ops metrics", "ptof"),
+    ("journal read", "ptof"),
     ("jobs list", "ptof"),
     ("jobs show j", "ptof"),
     ("jobs run j", "ptof"),

@@ -24,7 +24,9 @@ const LISTS: &[&str] = &[
     "ofm invitation-mine",
     "utl offboarding-list",
     "ops maintenance-list",
+    "ops vacuum-list",
     "ops audit",
+    "journal read",
 ];
 /// Verbs that work through a container in steps, and tell what all steps together did.
 const WALKS: &[&str] = &[

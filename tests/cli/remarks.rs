@@ -38,6 +38,8 @@ const READ: &[&str] = &[
     "ops maintenance-list",
     "ops maintenance-get",
     "ops vacuum-status",
+    "ops vacuum-list",
+    "ops metrics",
     "ops audit",
     "ops clock-status",
     "ops hold-list",

@@ -3,6 +3,7 @@
 mod failures;
 mod held;
 mod holds;
+mod journal;
 pub(crate) mod kill;
 mod kill_user;
 mod lifecycles;
@@ -10,6 +11,7 @@ mod messages;
 mod model;
 pub(crate) mod open;
 mod races;
+mod reads;
 mod scenarios;
 mod script;
 mod secret;

@@ -96,6 +96,10 @@ pub(super) struct ListArgs {
     /// Only these: scheduled, active, ended or cancelled.
     #[arg(long)]
     status: Option<String>,
+    /// Call the operators' address, which also says who did what, and why.
+    #[arg(long)]
+    #[serde(skip)]
+    pub(super) operator: bool,
     #[command(flatten)]
     #[serde(flatten)]
     pub(super) page: PageArgs,
@@ -107,6 +111,10 @@ pub(super) struct GetArgs {
     /// The window's id.
     #[arg(long, value_name = "ID")]
     maintenance_id: String,
+    /// Call the operators' address, which also says who did what, and why.
+    #[arg(long)]
+    #[serde(skip)]
+    pub(super) operator: bool,
 }
 
 impl ScheduleArgs {

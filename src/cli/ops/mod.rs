@@ -75,12 +75,14 @@ enum Verb {
         after_help = "Example:\n  g3n ops maintenance-cancel --secret-code-file code.txt --maintenance-id 01a22dc4-bf3b-7329-bd4b-8c8df5186966"
     )]
     MaintenanceCancel(maintenance::WindowArgs),
-    /// List maintenance windows, one page at a time.
-    #[command(after_help = "Example:\n  g3n ops maintenance-list --status scheduled --limit 5")]
-    MaintenanceList(maintenance::ListArgs),
-    /// Show a maintenance window.
+    /// List maintenance windows, one page at a time; with --operator also who did what, and why.
     #[command(
-        after_help = "Example:\n  g3n ops maintenance-get --maintenance-id 01a22dc4-bf3b-7329-bd4b-8c8df5186966"
+        after_help = "Examples:\n  g3n ops maintenance-list --status scheduled --limit 5\n  g3n ops maintenance-list --operator --output jsonl --all"
+    )]
+    MaintenanceList(maintenance::ListArgs),
+    /// Show a maintenance window; with --operator also who did what, and why.
+    #[command(
+        after_help = "Examples:\n  g3n ops maintenance-get --maintenance-id 01a22dc4-bf3b-7329-bd4b-8c8df5186966\n  g3n ops maintenance-get --operator --maintenance-id 01a22dc4-bf3b-7329-bd4b-8c8df5186966"
     )]
     MaintenanceGet(maintenance::GetArgs),
     /// Erase all data of the server, after a pending time in which it can be cancelled.
@@ -103,6 +105,11 @@ enum Verb {
         after_help = "Examples:\n  g3n ops vacuum-status\n  g3n ops vacuum-status --vacuum-id 01a22dc4-bf3b-7329-bd4b-8c8df5186966 --watch"
     )]
     VacuumStatus(vacuum::StatusArgs),
+    /// List the vacuums, newest first, one page at a time.
+    #[command(
+        after_help = "Examples:\n  g3n ops vacuum-list --output table\n  g3n ops vacuum-list --status failed --orgcode ACME"
+    )]
+    VacuumList(vacuum::ListArgs),
     /// Put a legal hold on an org or one of its containers: nothing of it is removed.
     #[command(
         after_help = "Examples:\n  g3n ops hold-set --orgcode ACME --reason \"suit 12\"\n  g3n ops hold-set --orgcode ACME --container notes --reason \"suit 12\""
@@ -164,6 +171,23 @@ enum Verb {
         after_help = "Examples:\n  g3n ops audit --maintenance-id 01a22dc4-bf3b-7329-bd4b-8c8df5186966\n  g3n ops audit --subject ACME\n  g3n ops audit --since 7d --limit 50\n  g3n ops audit --orgcode ACME --all --output jsonl"
     )]
     Audit(audit::AuditArgs),
+    /// Show the last hour of some metrics: requests, durations, the journal, memory, disk. Prometheus has more.
+    #[command(
+        after_help = "Examples:\n  g3n ops metrics --output table\n  g3n ops metrics --minutes 5 --name requests --name request_seconds_p99"
+    )]
+    Metrics(MetricsArgs),
+}
+
+/// How much of the last hour, and which series.
+#[derive(Args, Debug, Serialize)]
+struct MetricsArgs {
+    /// Only the last minutes, 1 to 60.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=60))]
+    minutes: Option<u64>,
+    /// Only this series; may be repeated.
+    #[arg(long = "name", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    names: Vec<String>,
 }
 
 /// Who says that the time is right, and why.
@@ -206,11 +230,19 @@ pub(super) fn run(
         Verb::MaintenanceUpdate(arguments) => arguments.run(&operator)?,
         Verb::MaintenanceEnd(arguments) => arguments.run(&operator)?,
         Verb::MaintenanceCancel(window) => window.run(&operator, "ops_maintenance_cancel")?,
+        Verb::MaintenanceList(arguments) if arguments.operator => {
+            let ask = |said: &Said| operator.invoke("ops_maintenance_list", said.clone());
+            let first = with(Map::new(), arguments);
+            return arguments.page.list(printer, first, &ask);
+        }
         Verb::MaintenanceList(arguments) => {
             let client = caller();
             let ask = |said: &Said| Ok(client.maintenance_list(&named(said).pairs())?);
             let first = with(Map::new(), arguments);
             return arguments.page.list(printer, first, &ask);
+        }
+        Verb::MaintenanceGet(arguments) if arguments.operator => {
+            operator.send("ops_maintenance_get", arguments)?
         }
         Verb::MaintenanceGet(arguments) => {
             caller().maintenance_get(&parameters(arguments).pairs())?
@@ -222,6 +254,11 @@ pub(super) fn run(
         }
         Verb::VacuumCancel(arguments) => arguments.run(&operator)?,
         Verb::VacuumStatus(arguments) => return arguments.run(&operator, filtered(), printer),
+        Verb::VacuumList(arguments) => {
+            let ask = |said: &Said| operator.invoke("ops_vacuum_list", said.clone());
+            let first = with(filtered(), arguments);
+            return arguments.page.list(printer, first, &ask);
+        }
         Verb::HoldSet(arguments) => {
             operator.invoke("mrs_hold_set", with(named_org()?, arguments))?
         }
@@ -246,6 +283,7 @@ pub(super) fn run(
             let first = with(filtered(), arguments);
             return arguments.page.list(printer, first, &ask);
         }
+        Verb::Metrics(arguments) => operator.send("metrics_recent", arguments)?,
     };
     Ok(printer.reply(&reply))
 }

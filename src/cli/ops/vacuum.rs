@@ -13,6 +13,7 @@ use crate::cli::cli_env::CliEnv;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, granted};
 use crate::cli::output::Printer;
+use crate::cli::pages::PageArgs;
 use crate::client::Reply;
 
 /// Who destroys something, why, and whether really.
@@ -90,6 +91,17 @@ pub(super) struct StatusArgs {
     /// Wait for its end, with a countdown and a bar on a terminal; exit 1 when it failed.
     #[arg(long)]
     watch: bool,
+}
+
+/// Which vacuums to list.
+#[derive(Args, Debug, Serialize)]
+pub(super) struct ListArgs {
+    /// Only these: pending, running, completed, failed or cancelled.
+    #[arg(long)]
+    status: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(super) page: PageArgs,
 }
 
 impl OrgArgs {

@@ -55,6 +55,21 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("jti", &["jti", "until"]),
     ("found", &["name", "state", "found", "fix"]),
     (
+        "hash_ok",
+        &[
+            "position",
+            "recorded_at",
+            "stream",
+            "version",
+            "events",
+            "by",
+            "request_id",
+            "hash_ok",
+            "erased_by",
+            "damage",
+        ],
+    ),
+    (
         "version",
         &[
             "version",
@@ -69,6 +84,26 @@ const OTHERS: &[(&str, &[&str])] = &[
             "removed",
             "lost",
         ],
+    ),
+    (
+        "steps_done",
+        &[
+            "vacuum_id",
+            "kind",
+            "orgcode",
+            "user_id",
+            "dry_run",
+            "status",
+            "requested_at",
+            "finished_at",
+            "totals",
+            "reason",
+            "error",
+        ],
+    ),
+    (
+        "mean",
+        &["name", "unit", "last", "min", "mean", "max", "about"],
     ),
     (
         "changes",

@@ -1,9 +1,11 @@
-//! `ofm_org_list`, `ofm_org_get` and `uas_user_list`: the orgs and the users of the server.
+//! `ofm_org_list`, `ofm_org_get`, `uas_user_list` and `ops_vacuum_list`: the orgs, users and vacuums of the server.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::vacuum;
+use crate::domain::vacuum::VacuumStatus;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::input::{self, LimitIn};
@@ -13,7 +15,7 @@ use crate::http::state::AppState;
 use crate::http::usm::session;
 use crate::projections::StoreError;
 use crate::projections::identity;
-use crate::projections::ops::OpsPage;
+use crate::projections::ops::{self, OpsPage};
 
 /// How much of a list.
 #[derive(Debug, Deserialize)]
@@ -41,6 +43,51 @@ struct UserSummary {
     created_at: Option<String>,
     /// Open sessions.
     sessions: usize,
+}
+
+/// Which vacuums, and how many at a time.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VacuumsQuery {
+    status: Option<String>,
+    orgcode: Option<String>,
+    limit: Option<LimitIn>,
+    next_token: Option<String>,
+}
+
+/// Lists the vacuums, newest first.
+pub(super) async fn vacuums(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: VacuumsQuery = input::json(&call.body)?;
+    let status = query.status.as_deref().map(vacuum_status).transpose()?;
+    let org = query.orgcode.as_deref().map(OrgCode::parse).transpose()?;
+    let org = org.as_ref().map(OrgCode::as_str);
+    let what = format!(
+        "vacuums {} {}",
+        status.map_or("all", VacuumStatus::as_str),
+        org.unwrap_or_default()
+    );
+    page(
+        app,
+        (query.limit, query.next_token.as_deref(), &what),
+        |from, limit| ops::list_vacuums(&app.store, (status, org), from, limit),
+        |vacuum| json!(vacuum::view(app, &vacuum)),
+    )
+}
+
+fn vacuum_status(text: &str) -> Result<VacuumStatus, Rejection> {
+    Ok(match text {
+        "pending" => VacuumStatus::Pending,
+        "running" => VacuumStatus::Running,
+        "completed" => VacuumStatus::Completed,
+        "failed" => VacuumStatus::Failed,
+        "cancelled" => VacuumStatus::Cancelled,
+        _ => {
+            return Err(Rejection::new(
+                ErrorTag::InvalidStatus,
+                "status must be pending, running, completed, failed or cancelled.",
+            ));
+        }
+    })
 }
 
 /// Lists the orgs by code.
@@ -93,9 +140,20 @@ fn list<T>(
     view: impl Fn(T) -> Value,
 ) -> Result<Reply, Refusal> {
     let query: ListQuery = input::json(&call.body)?;
-    let limit = query.limit.unwrap_or_default().0;
-    let filter: [u8; 32] = Sha256::digest(what).into();
-    let from = input::cursor(&app.signer, query.next_token.as_deref(), filter)?;
+    let asked = (query.limit, query.next_token.as_deref(), what);
+    super::lists::page(app, asked, page, view)
+}
+
+/// Answers with one page of what a list with these filters has.
+pub(super) fn page<T>(
+    app: &AppState,
+    (limit, next_token, filters): (Option<LimitIn>, Option<&str>, &str),
+    page: impl FnOnce(Option<&[u8]>, usize) -> Result<OpsPage<T>, StoreError>,
+    view: impl Fn(T) -> Value,
+) -> Result<Reply, Refusal> {
+    let limit = limit.unwrap_or_default().0;
+    let filter: [u8; 32] = Sha256::digest(filters).into();
+    let from = input::cursor(&app.signer, next_token, filter)?;
     let page = page(from.as_deref(), limit)?;
     let items = page.items.into_iter().map(view);
     let mut answer = json!({"items": items.collect::<Vec<_>>(), "limit": limit});

@@ -10,6 +10,7 @@ mod hold;
 mod identity;
 mod import;
 mod jobs;
+mod journal;
 mod listener;
 mod lists;
 mod maintenance;
@@ -22,6 +23,7 @@ mod trace;
 mod upkeep;
 mod utl;
 mod vacuum;
+mod windows;
 
 use serde::{Deserialize, Deserializer};
 
@@ -84,6 +86,11 @@ const FUNCTIONS: &[Named] = &[
     function!("ops_vacuum_org", Destroy, vacuum::org),
     function!("ops_vacuum_cancel", Destroy, vacuum::cancel),
     function!("ops_vacuum_status", Read, vacuum::status),
+    function!("ops_vacuum_list", Read, lists::vacuums),
+    function!("ops_maintenance_list", Read, windows::list),
+    function!("ops_maintenance_get", Read, windows::get),
+    function!("journal_read", Read, journal::read),
+    function!("metrics_recent", Read, metrics::recent),
     function!("ops_audit", Read, audit::list),
     function!("ops_clock_status", Read, clock::status),
     function!("ops_clock_confirm", Destroy, clock::confirm),

@@ -32,12 +32,7 @@ struct TraceRequest {
 pub(super) async fn find(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TraceRequest = input::json(&call.body)?;
     let id = request.request_id.filter(|id| is_request_id(id));
-    let id = id.ok_or_else(|| {
-        Rejection::field(
-            "request_id",
-            "request_id must be the id of a request: 1 to 63 of A-Z, a-z, 0-9, dot, dash and underscore.",
-        )
-    })?;
+    let id = id.ok_or_else(no_request_id)?;
     // Before what is in the journal: what is shown by now is durable.
     let shown_to = app.store.checkpoint()?;
     let head = app.journal.head().position;
@@ -67,7 +62,16 @@ pub(super) async fn find(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
     Reply::of(&answer)
 }
 
-fn entries_of(
+/// The refusal of what is no request's id.
+pub(super) fn no_request_id() -> Rejection {
+    Rejection::field(
+        "request_id",
+        "request_id must be the id of a request: 1 to 63 of A-Z, a-z, 0-9, dot, dash and underscore.",
+    )
+}
+
+/// The entries of a request at these positions, newest first, and what is wrong with erased ones there.
+pub(super) fn entries_of(
     journal: &dyn Journal,
     id: &str,
     (from, until): (Position, Position),

@@ -203,6 +203,11 @@ pub(super) fn again(app: &AppState, made: &Made) -> Result<Reply, Refusal> {
 }
 
 pub(super) fn reply(app: &AppState, vacuum: &Vacuum) -> Result<Reply, Refusal> {
+    Ok(Reply::of(&view(app, vacuum))?.at(vacuum.revision))
+}
+
+/// A vacuum as operators see it, with its progress if it is running.
+pub(super) fn view(app: &AppState, vacuum: &Vacuum) -> VacuumView {
     let counted = vacuum.dry_run && vacuum.status == VacuumStatus::Completed;
     let plan = if counted {
         Some(plan_id(&vacuum.scope, &vacuum.services))
@@ -216,5 +221,5 @@ pub(super) fn reply(app: &AppState, vacuum: &Vacuum) -> Result<Reply, Refusal> {
         done,
         total,
     });
-    Ok(Reply::of(&VacuumView::new(vacuum, plan, progress))?.at(vacuum.revision))
+    VacuumView::new(vacuum, plan, progress)
 }

@@ -189,7 +189,11 @@ pub fn reply(window: &Window) -> Result<Reply, Refusal> {
     Ok(Reply::of(&WindowView::from(window))?.at(window.revision))
 }
 
-fn window_status(text: &str) -> Result<WindowStatus, Rejection> {
+/// The status of windows that a text names.
+///
+/// # Errors
+/// `invalid-status` with the texts that there are.
+pub(in crate::http) fn window_status(text: &str) -> Result<WindowStatus, Rejection> {
     Ok(match text {
         "scheduled" => WindowStatus::Scheduled,
         "active" => WindowStatus::Active,
