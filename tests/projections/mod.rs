@@ -8,6 +8,7 @@ mod rebuild;
 mod rows;
 mod upkeep;
 mod usage;
+mod versions;
 
 use self::lists::{pages, wanted};
 use std::sync::Arc;

@@ -189,7 +189,7 @@ impl Record {
 }
 
 impl NewContent {
-    fn stored(&self, version: u64, position: u64) -> Content {
+    pub(crate) fn stored(&self, version: u64, position: u64) -> Content {
         match self {
             Self::Inline { size, md5 } => Content {
                 content_type: INLINE_CONTENT_TYPE.to_owned(),

@@ -1,7 +1,5 @@
 //! `GET /mrs/record/versions`: a record's content versions, and reading one that is not the current.
 
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
@@ -17,8 +15,8 @@ use crate::http::input::{self, LimitIn};
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
-use crate::projections::versions::{self, Version};
-use crate::projections::{RecordName, contents, holds, lost};
+use crate::projections::versions::{self, Start, Version};
+use crate::projections::{RecordName, contents, holds, lost, records};
 
 /// Which record, and how many of its versions at a time.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -106,6 +104,30 @@ pub struct VersionView<'a> {
     lost: bool,
 }
 
+/// Where a page continues: below a version, and the record's revision with which that began.
+#[derive(Clone, Copy)]
+struct Place {
+    version: u64,
+    /// Absent in tokens of earlier servers, and where a version is looked for by its number.
+    revision: Option<u64>,
+}
+
+impl Place {
+    fn to_bytes(self) -> Vec<u8> {
+        let revision = self.revision.unwrap_or(0);
+        [self.version.to_be_bytes(), revision.to_be_bytes()].concat()
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        let (version, revision) = bytes.split_at_checked(8)?;
+        let revision = <[u8; 8]>::try_from(revision).ok();
+        Some(Self {
+            version: u64::from_be_bytes(version.try_into().ok()?),
+            revision: revision.map(u64::from_be_bytes),
+        })
+    }
+}
+
 pub(crate) const VERSIONS: Route = Route::get(
     ("mrs", "/mrs/record/versions"),
     Access::Org(Right::Read),
@@ -135,16 +157,18 @@ pub async fn versions(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
     // Debug output of parsed names is unambiguous: every string in it is quoted.
     let digest: [u8; 32] = Sha256::digest(format!("versions {key:?} {include_doomed}")).into();
     let place = input::cursor(&app.signer, query.next_token.as_deref(), digest)?;
-    let below = place.and_then(|place| <[u8; 8]>::try_from(place).ok());
-    let below = below.map(u64::from_be_bytes);
-    let mut found = newest_below(app, &key, below, limit + 1).await?;
+    let place = place.as_deref().and_then(Place::of_bytes);
+    let mut found = newest_below(app, &key, place, limit + 1).await?;
     let mut next_token = None;
     if found.len() > limit {
-        found.pop_front();
-        let last = found.front().map(|last| last.content.version.to_be_bytes());
-        next_token = last.map(|last| input::next_token(&app.signer, digest, last.to_vec()));
+        found.truncate(limit);
+        let last = found.last().map(|last| Place {
+            version: last.content.version,
+            revision: Some(last.revision),
+        });
+        next_token = last.map(|last| input::next_token(&app.signer, digest, last.to_bytes()));
     }
-    let items = found.iter().rev();
+    let items = found.iter();
     let held = holds::held(&app.store, RecordName::from(&key), &record)?.is_some();
     let state = (record.doom.as_ref(), held);
     let items = items.map(|version| view(app, &key, version, state));
@@ -208,7 +232,10 @@ pub(super) async fn kept(
     key: &RecordKey,
     version: u64,
 ) -> Result<Content, Refusal> {
-    let below = version.saturating_add(1);
+    let below = Place {
+        version: version.saturating_add(1),
+        revision: None,
+    };
     let found = newest_below(app, key, Some(below), 1).await?;
     let found = found.into_iter().next();
     let found = found.filter(|found| found.content.version == version);
@@ -225,14 +252,24 @@ fn is_kept(app: &AppState, key: &RecordKey, version: &Version) -> Result<bool, R
     }
 }
 
-/// Reads a record's history on a thread that may block.
+/// Reads a record's versions below a place, newest first, on a thread that may block.
 async fn newest_below(
     app: &AppState,
     key: &RecordKey,
-    below: Option<u64>,
+    place: Option<Place>,
     count: usize,
-) -> Result<VecDeque<Version>, Refusal> {
+) -> Result<Vec<Version>, Refusal> {
+    let record = records::find(&app.store, RecordName::from(key))?;
+    let record = record.ok_or_else(Rejection::not_found)?;
     let (journal, its) = (app.journal.clone(), key.clone());
-    let read = move || versions::newest_below(&*journal, &its, below, count);
+    let read = move || {
+        let begun = place.and_then(|place| Some((place.revision?, place.version)));
+        let start = match begun {
+            Some((revision, version)) => Start::at(revision, version),
+            None => Start::of(&*journal, &its, &record)?,
+        };
+        let below = place.map(|place| place.version);
+        versions::newest_below(&*journal, &its, start, (below, count))
+    };
     app.histories.read(&key.org, read).await
 }

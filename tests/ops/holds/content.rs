@@ -13,8 +13,8 @@ use metarecord::domain::record::{
     Complete, Content, ContentPlace, EndedBy, InlineJson, NewContent, Put, RecordCommand,
 };
 use metarecord::domain::{ErrorTag, Md5, RecordId, Sha256Digest, Tag};
-use metarecord::projections::versions::{self, Version};
-use metarecord::projections::{RecordName, contents, tag_entries};
+use metarecord::projections::versions::{self, Start, Version};
+use metarecord::projections::{RecordName, contents, records, tag_entries};
 use uuid::Uuid;
 
 use super::app::{AppState, container, execute, key, org, tag};
@@ -165,16 +165,21 @@ impl AppState {
     /// Every version of a record is as the model says: readable as it was put, or removed.
     pub(super) fn check_versions(&self, record: usize, known: &Known) {
         let (world, key) = (self.world(), key(record));
-        let found = versions::newest_below(&*world.deps.journal, &key, None, VERSIONS_MAX);
-        let found = found.expect("they can be read");
+        let journal = &*world.deps.journal;
+        let row = records::find(&world.deps.store, RecordName::from(&key));
+        let found = row.expect("it can be read").map_or_else(Vec::new, |row| {
+            let start = Start::of(journal, &key, &row).expect("it can be read");
+            let found = versions::newest_below(journal, &key, start, (None, VERSIONS_MAX));
+            found.expect("they can be read")
+        });
         let (mut readable, mut let_go) = (Vec::new(), BTreeSet::new());
-        for Version { content, ended, .. } in &found {
+        for Version { content, ended, .. } in found.into_iter().rev() {
             let is_kept = ended.as_ref().is_none_or(|ended| {
                 let kept = contents::is_kept(&world.deps.store, RecordName::from(&key), ended);
                 kept.expect("it can be read")
             });
             match is_kept {
-                true => readable.push((content.version, self.bytes(record, content))),
+                true => readable.push((content.version, self.bytes(record, &content))),
                 false => drop(let_go.insert(content.version)),
             }
         }
