@@ -77,7 +77,7 @@ enum Verb {
     MaintenanceCancel(maintenance::WindowArgs),
     /// List maintenance windows, one page at a time; with --operator also who did what, and why.
     #[command(
-        after_help = "Examples:\n  g3n ops maintenance-list --status scheduled --limit 5\n  g3n ops maintenance-list --operator --output jsonl --all"
+        after_help = "Examples:\n  g3n ops maintenance-list --status scheduled --limit 5\n  g3n ops maintenance-list --operator --limit 5"
     )]
     MaintenanceList(maintenance::ListArgs),
     /// Show a maintenance window; with --operator also who did what, and why.

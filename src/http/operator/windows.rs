@@ -77,7 +77,7 @@ pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
     )
 }
 
-/// Shows one window.
+/// Shows one window with all that happened to it.
 pub(super) async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WindowQuery = input::json(&call.body)?;
     let id = text(
