@@ -1,6 +1,7 @@
 //! The functions of operators, each sent twice.
 
 use super::*;
+use crate::support::eventually;
 
 pub(super) fn operators(twice: &mut Twice<'_>) {
     let user = json!({"email": "dora@example.com", "passcode": PASSCODE});
@@ -163,6 +164,15 @@ pub(super) fn operators(twice: &mut Twice<'_>) {
         Already,
         json!({"orgcode": "TWO"}),
     );
+    // Made meanwhile or not, the export would be in the answer.
+    eventually("the export of TWO is made", || {
+        let status = json!({"orgcode": "TWO"});
+        let shown = twice
+            .town
+            .server
+            .operator("utl_offboarding_status", &status);
+        shown.data()["exports"][0]["status"] == "completed"
+    });
     twice.operator(
         "utl_offboarding_cancel",
         Already,
