@@ -17,6 +17,7 @@ talk_to data
 . "$root/tests/examples/day_files.sh"
 . "$root/tests/examples/day_server.sh"
 . "$root/tests/examples/day_people.sh"
+. "$root/tests/examples/day_tools.sh"
 stop server
 . "$root/tests/examples/places.sh"
 . "$root/tests/examples/tokens.sh"

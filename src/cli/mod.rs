@@ -98,6 +98,14 @@ pub enum Command {
     /// End the session that a profile keeps, and remove it from the profile.
     #[command(after_help = "Examples:\n  g3n logout\n  g3n logout --profile work")]
     Logout(login::LogoutArgs),
+    /// Serve an agent's tools over standard input and output, by the Model Context Protocol (MCP).
+    ///
+    /// An agent starts this program, whose tools work with the credential of a profile; the agent never sees that. They only read
+    /// unless --mode write is given. The best credential is a key with the role mrs_reader.
+    #[command(
+        after_help = "Examples:\n  g3n mcp --profile agent\n  g3n mcp --profile agent --mode write --confirm plan\n  g3n mcp --operator --profile ops --secret-code-file code.txt\n\nIn the configuration of an agent:\n  {\"mcpServers\": {\"metarecord\": {\"command\": \"g3n\", \"args\": [\"mcp\", \"--profile\", \"agent\"]}}}"
+    )]
+    Mcp(mcp::McpArgs),
     /// Put, read, list and end records.
     Mrs(Box<mrs::MrsArgs>),
     /// Sign in, and manage service accounts and API keys.
@@ -243,6 +251,7 @@ impl Command {
             | Self::Ofm(_)
             | Self::Uas(_)
             | Self::Whoami
+            | Self::Mcp(_)
             | Self::Ops(_)
             | Self::Jobs(_)
             | Self::Logs(_)
@@ -266,6 +275,7 @@ impl Command {
             Self::Token(arguments) => token::run(arguments, connection.output, printer),
             Self::Login(arguments) => arguments.run(connection, printer),
             Self::Logout(arguments) => arguments.run(connection, printer),
+            Self::Mcp(arguments) => mcp::run(arguments, &load()?),
             Self::Mrs(arguments) => mrs::run(arguments, &load()?, printer),
             Self::Usm(arguments) => usm::run(arguments, &load()?, printer),
             Self::Ofm(arguments) => ofm::run(arguments, &load()?, printer),

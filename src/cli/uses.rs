@@ -47,6 +47,8 @@ const VERBS: &[(&str, Uses)] = &[
     ("doctor", &[PROFILE, TRUST, GATEWAY, OPERATORS, OUTPUT]),
     ("login", &[PROFILE, TRUST, GATEWAY, ORG, OUTPUT]),
     ("logout", &[PROFILE, TRUST, OUTPUT]),
+    ("mcp", &[PROFILE, TRUST, GATEWAY, SESSION, KEY, TOKEN, ORG]),
+    ("mcp --operator", &[PROFILE, TRUST, GATEWAY, OPERATORS]),
     ("mrs put", MEMBER),
     ("mrs copy", MEMBER),
     ("mrs get", MEMBER),

@@ -136,7 +136,12 @@ fn needs(needs: Needs) -> String {
         Needs::Read => "to read records".to_owned(),
         Needs::Write => "to change records".to_owned(),
         Needs::Manage => "to be an owner".to_owned(),
-        Needs::Scope(scope) => format!("scope `{}`", scope.as_str()),
+        Needs::Scopes(scopes) => {
+            let scopes = scopes
+                .iter()
+                .map(|scope| format!("scope `{}`", scope.as_str()));
+            scopes.collect::<Vec<_>>().join(" and ")
+        }
     }
 }
 

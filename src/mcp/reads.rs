@@ -151,10 +151,9 @@ impl<A: Api> Call<'_, A> {
         &self,
         names: &'static [&'static str],
     ) -> impl Iterator<Item = (&'static str, String)> {
-        let given = names
+        names
             .iter()
-            .filter_map(|name| Some((*name, self.text(name)?.to_owned())));
-        given
+            .filter_map(|name| Some((*name, self.text(name)?.to_owned())))
     }
 
     pub(super) fn doomed(&self) -> Query {

@@ -53,8 +53,8 @@ pub enum Needs {
     Write,
     /// The right to manage the org.
     Manage,
-    /// A scope of the operator token.
-    Scope(TokenScope),
+    /// These scopes of the operator token, each of them.
+    Scopes(&'static [TokenScope]),
 }
 
 /// The code that a tool runs.
@@ -237,11 +237,12 @@ impl Spec {
             (Needs::Public | Needs::Authenticated | Needs::Read, _) => true,
             (Needs::Write, Who::Tenant { writes, .. }) => *writes,
             (Needs::Manage, Who::Tenant { manages, .. }) => *manages,
-            (Needs::Scope(scope), Who::Operator { scopes }) => {
-                scopes.contains(&scope) || scopes.contains(&TokenScope::All)
+            (Needs::Scopes(needed), Who::Operator { scopes }) => {
+                let has = |scope| scopes.contains(scope) || scopes.contains(&TokenScope::All);
+                needed.iter().all(has)
             }
             (Needs::Write | Needs::Manage, Who::Operator { .. })
-            | (Needs::Scope(_), Who::Tenant { .. }) => false,
+            | (Needs::Scopes(_), Who::Tenant { .. }) => false,
         }
     }
 }

@@ -61,23 +61,21 @@ impl<A: Api> Call<'_, A> {
     }
 
     pub(super) async fn tag(&self) -> Result<ToolResult, Stop> {
-        let some = |name| {
-            self.arguments
-                .get(name)
-                .filter(|tags| !tags.as_array().is_none_or(Vec::is_empty))
-        };
-        let steps = [("add", "/mrs/tag/add"), ("remove", "/mrs/tag/remove")];
-        let mut steps = steps
-            .into_iter()
-            .filter_map(|(name, path)| Some((some(name)?, path)))
-            .peekable();
-        if steps.peek().is_none() {
+        let mut steps = Vec::new();
+        for (name, path) in [("add", "/mrs/tag/add"), ("remove", "/mrs/tag/remove")] {
+            let tags = self.arguments.get(name).and_then(Value::as_array);
+            steps.extend(
+                tags.filter(|tags| !tags.is_empty())
+                    .map(|tags| (tags, path)),
+            );
+        }
+        if steps.is_empty() {
             return Err(Refused::argument("add", "Give tags to add or to remove.").into());
         }
         let mut body = self.change(&[]).await?;
         let mut value = Value::Null;
         for (tags, path) in steps {
-            body.insert("tags".to_owned(), tags.clone());
+            body.insert("tags".to_owned(), tags.clone().into());
             let answer = self.post(path, body.clone()).await;
             let added = !value.is_null();
             let answer = answer.map_err(|refused| after_a_first_step(refused, added));

@@ -192,6 +192,9 @@ const CALLING: &[Row] = &[
 /// Verbs whose calls, if any, come after work on files that are not there; of them only what is refused is looked at.
 const OTHERS: &[Row] = &[
     ("serve", ""),
+    // They call a server once an agent asks them to.
+    ("mcp", "ptgskjc"),
+    ("mcp --operator", "ptgo"),
     ("doctor", "ptgof"),
     // They make and change a profile.
     ("login --email a@example.com", "ptgcf"),

@@ -8,5 +8,6 @@ mod fixture;
 mod load;
 mod repeats;
 mod resources;
+mod stdio;
 mod streams;
 mod tools;

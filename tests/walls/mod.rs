@@ -148,7 +148,9 @@ const WALLS: &[(&str, &[&str])] = &[
     // Tools of agents over the client, with schemas from the document of the interface.
     (
         "cli/mcp",
-        &["client", "clock", "content", "domain", "http", "mcp"],
+        &[
+            "client", "clock", "content", "domain", "http", "mcp", "offload",
+        ],
     ),
     // It makes tokens with the code that knows what a good one is.
     ("cli/token", &["clock", "directory", "domain", "token"]),

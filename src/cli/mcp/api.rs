@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::client::{Client, Reply, Transfer, TransportError};
 use crate::mcp::{Address, Api, ApiAnswer, ApiFailure, ApiRequest};
+use crate::offload;
 use crate::os_error::with_causes;
 
 /// Sends requests to a server from outside.
@@ -92,7 +93,7 @@ impl Api for ClientApi {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiFailure> + Send + 'static,
 ) -> Result<T, ApiFailure> {
-    let ended = tokio::task::spawn_blocking(work).await;
+    let ended = offload::blocking(work).await;
     ended.unwrap_or_else(|_| Err(ApiFailure("The request broke off.".to_owned())))
 }
 

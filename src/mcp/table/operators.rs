@@ -8,9 +8,12 @@ use super::{Does, Field, Named, Needs, Spec};
 use crate::domain::operator_token::TokenScope;
 use crate::mcp::audience::Surface;
 
-const READ: Needs = Needs::Scope(TokenScope::Read);
-const TENANTS: Needs = Needs::Scope(TokenScope::Tenants);
-const DESTROY: Needs = Needs::Scope(TokenScope::Destroy);
+const READ: Needs = Needs::Scopes(&[TokenScope::Read]);
+const TENANTS: Needs = Needs::Scopes(&[TokenScope::Tenants]);
+const DESTROY: Needs = Needs::Scopes(&[TokenScope::Destroy]);
+/// They read what they are about to change.
+const READ_AND_TENANTS: Needs = Needs::Scopes(&[TokenScope::Read, TokenScope::Tenants]);
+const READ_AND_DESTROY: Needs = Needs::Scopes(&[TokenScope::Read, TokenScope::Destroy]);
 
 fn id() -> Value {
     json!({"type": "string", "maxLength": 64})
@@ -213,7 +216,7 @@ pub(super) static TOOLS: &[Spec] = &[
             "Counts what erasing an org's data, or everything without orgcode, would remove, and which holds keep what. Erases nothing. The answer has the command for a person: no tool erases.",
         ),
         &[ORGCODE, REASON.required()],
-        (Does::PlanVacuum, DESTROY),
+        (Does::PlanVacuum, READ_AND_DESTROY),
     )
     .routes(&["ops_vacuum_org", "ops_vacuum_all"])
     .needs_code(),
@@ -266,7 +269,7 @@ pub(super) static TOOLS: &[Spec] = &[
             REASON.required(),
             PLAN_ID,
         ],
-        (Does::MoveWindow, TENANTS),
+        (Does::MoveWindow, READ_AND_TENANTS),
     )
     .routes(&[
         "ops_maintenance_start",

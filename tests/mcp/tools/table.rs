@@ -196,8 +196,9 @@ fn a_role_sees_no_tool_that_it_may_not_use() {
         let audience = Audience { who, ..operator() };
         for tool in toolbox().list(&audience) {
             let needs = tool.spec().needs;
-            let fits =
-                scope == TokenScope::All || needs == Needs::Public || needs == Needs::Scope(scope);
+            let fits = scope == TokenScope::All
+                || needs == Needs::Public
+                || matches!(needs, Needs::Scopes([needed]) if *needed == scope);
             assert!(fits, "{scope:?} sees {}", tool.name);
         }
     }
