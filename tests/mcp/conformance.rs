@@ -72,8 +72,9 @@ fn the_bridge_does_what_both_revisions_require() {
     let Some(tools) = tools() else { return };
     let url = fixture::serve();
     for revision in ["2026-07-28", "2025-11-25"] {
-        let text = suite(&tools, &url, &["--requirements", revision]);
-        println!("OK bridge {revision}: {}", total(&text));
+        // It fails for any of these alone, and runs others besides: of extensions, and those that came later.
+        suite(&tools, &url, &["--requirements", revision]);
+        println!("OK bridge {revision}: all that it requires");
     }
 }
 
@@ -129,7 +130,10 @@ fn a_server_does_all_that_needs_no_tools_of_the_suite() {
             baseline,
         ];
         let text = suite(&tools, &forwarder.url, &arguments);
-        println!("OK server {revision}: {}", total(&text));
+        println!(
+            "OK server {revision}: all but its baseline; {}",
+            total(&text)
+        );
     }
 }
 

@@ -6,6 +6,8 @@
     reason = "clients of the older revision may ask for it, and be asked"
 )]
 
+mod parts;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,60 +15,31 @@ use actix_web::{App, HttpRequest, HttpServer, web};
 use metarecord::bytes::Bytes;
 use metarecord::http::mcp::bridge;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, ClientCapabilities, CompleteRequestParams,
-    CompleteResult, CreateMessageRequestParams, ElicitRequestParams, ErrorData,
-    GetPromptRequestParams, GetPromptResponse, InputResponses, JsonObject, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel,
-    LoggingMessageNotificationParam, PaginatedRequestParams, ProgressNotificationParam,
-    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, RequestStateCodec,
-    ServerCapabilities, ServerConfig, SetLevelRequestMethod, SetLevelRequestParams,
-    SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequestParams,
+    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
+    CreateMessageRequestParams, ElicitRequestParams, ErrorData, GetPromptRequestParams,
+    GetPromptResponse, InputResponses, JsonObject, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, LoggingLevel, LoggingMessageNotificationParam,
+    PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion, ReadResourceRequestParams,
+    ReadResourceResponse, RequestStateCodec, ServerCapabilities, ServerConfig,
+    SetLevelRequestMethod, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
+    UnsubscribeRequestParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{RoleServer, ServerHandler};
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast;
 
-/// One red pixel.
-const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg==";
-/// A WAV file without a sample.
-const WAV: &str = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA=";
+use self::parts::{
+    PNG, TOOLS, WAV, ask, choices, complete, content, defaults, form, given, is_sampler, made,
+    needed, roots, sampling, text,
+};
+
 /// What states are sealed with.
 const STATE_KEY: &[u8] = b"a key of the fixture, and no secret";
 /// Between two notifications of a tool.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// Every tool with its parameters; without any where there is none.
-const TOOLS: &[(&str, &[&str])] = &[
-    ("test_simple_text", &[]),
-    ("test_image_content", &[]),
-    ("test_audio_content", &[]),
-    ("test_embedded_resource", &[]),
-    ("test_multiple_content_types", &[]),
-    ("test_error_handling", &[]),
-    ("test_tool_with_logging", &[]),
-    ("test_logging_tool", &[]),
-    ("test_tool_with_progress", &[]),
-    ("test_sampling", &["prompt"]),
-    ("test_elicitation", &["message"]),
-    ("test_elicitation_sep1034_defaults", &[]),
-    ("test_elicitation_sep1330_enums", &[]),
-    ("test_missing_capability", &[]),
-    ("test_streaming_elicitation", &[]),
-    ("test_trigger_tool_change", &[]),
-    ("test_trigger_prompt_change", &[]),
-    ("test_input_required_result_elicitation", &[]),
-    ("test_input_required_result_sampling", &[]),
-    ("test_input_required_result_list_roots", &[]),
-    ("test_input_required_result_request_state", &[]),
-    ("test_input_required_result_tampered_state", &[]),
-    ("test_input_required_result_multiple_inputs", &[]),
-    ("test_input_required_result_multi_round", &[]),
-    ("test_input_required_result_capabilities", &[]),
-];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Changed {
@@ -79,64 +52,6 @@ enum Changed {
 struct Fixture {
     changes: broadcast::Sender<Changed>,
     states: Arc<RequestStateCodec>,
-}
-
-/// Makes a value of the protocol out of JSON.
-fn made<T: DeserializeOwned>(value: Value) -> Result<T, ErrorData> {
-    serde_json::from_value(value)
-        .map_err(|error| ErrorData::internal_error(error.to_string(), None))
-}
-
-/// Makes a result that needs nothing more.
-fn complete<T: DeserializeOwned>(mut value: Value) -> Result<T, ErrorData> {
-    value["resultType"] = json!("complete");
-    made(value)
-}
-
-fn text(text: impl Into<String>) -> Result<CallToolResponse, ErrorData> {
-    content(json!([{"type": "text", "text": text.into()}]))
-}
-
-fn content(content: Value) -> Result<CallToolResponse, ErrorData> {
-    Ok(CallToolResponse::Complete(complete(
-        json!({"content": content}),
-    )?))
-}
-
-/// Asks for input, with a state where the tool has one.
-fn ask(requests: Value, state: Option<String>) -> Result<CallToolResponse, ErrorData> {
-    Ok(CallToolResponse::InputRequired(made(needed(
-        requests, state,
-    ))?))
-}
-
-fn needed(requests: Value, state: Option<String>) -> Value {
-    let mut needed = json!({"resultType": "input_required", "inputRequests": requests});
-    if let Some(state) = state {
-        needed["requestState"] = json!(state);
-    }
-    needed
-}
-
-fn form(message: &str, field: &str, kind: &str) -> Value {
-    json!({"method": "elicitation/create", "params": {"mode": "form", "message": message, "requestedSchema": {
-        "type": "object", "properties": {field: {"type": kind}}, "required": [field]}}})
-}
-
-fn sampling(question: &str, max_tokens: u32) -> Value {
-    json!({"method": "sampling/createMessage", "params": {"maxTokens": max_tokens,
-        "messages": [{"role": "user", "content": {"type": "text", "text": question}}]}})
-}
-
-fn roots() -> Value {
-    json!({"method": "roots/list", "params": {}})
-}
-
-/// The field of an accepted form.
-fn given(responses: &InputResponses, key: &str, field: &str) -> Option<Value> {
-    let response = responses.get(key)?;
-    let accepted = response["action"] == "accept";
-    response["content"].get(field).filter(|_| accepted).cloned()
 }
 
 fn is_modern(context: &RequestContext<RoleServer>) -> bool {
@@ -319,30 +234,6 @@ impl Fixture {
             }
         }
     }
-}
-
-fn is_sampler(able: &ClientCapabilities) -> bool {
-    serde_json::to_value(able).is_ok_and(|able| able.get("sampling").is_some())
-}
-
-fn defaults() -> Value {
-    json!({"type": "object", "required": [], "properties": {
-        "name": {"type": "string", "default": "John Doe"},
-        "age": {"type": "integer", "default": 30},
-        "score": {"type": "number", "default": 95.5},
-        "status": {"type": "string", "enum": ["active", "inactive", "pending"], "default": "active"},
-        "verified": {"type": "boolean", "default": true}}})
-}
-
-fn choices() -> Value {
-    let titled = |first: &str, second: &str| json!([{"const": "value1", "title": first}, {"const": "value2", "title": second}]);
-    json!({"type": "object", "required": [], "properties": {
-        "untitledSingle": {"type": "string", "enum": ["option1", "option2", "option3"]},
-        "titledSingle": {"type": "string", "oneOf": titled("First Option", "Second Option")},
-        "legacyEnum": {"type": "string", "enum": ["opt1", "opt2", "opt3"],
-            "enumNames": ["Option One", "Option Two", "Option Three"]},
-        "untitledMulti": {"type": "array", "items": {"type": "string", "enum": ["option1", "option2", "option3"]}},
-        "titledMulti": {"type": "array", "items": {"anyOf": titled("First Choice", "Second Choice")}}}})
 }
 
 impl ServerHandler for Fixture {
