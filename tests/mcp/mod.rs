@@ -5,6 +5,7 @@ mod conformance;
 mod entrance;
 mod eras;
 mod fixture;
+mod isolation;
 mod load;
 mod repeats;
 mod resources;
