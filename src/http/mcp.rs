@@ -15,6 +15,7 @@ pub mod handler;
 mod load;
 mod meters;
 mod oauth;
+mod watch;
 
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};

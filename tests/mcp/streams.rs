@@ -91,6 +91,55 @@ fn a_listener_hears_of_changes_it_may_read_and_of_nothing_else() {
 }
 
 #[test]
+fn what_a_listener_is_charged_for_does_not_show_what_others_do() {
+    let server = Server::start();
+    server.put_inline("notes", "n-1", &json!(1), &[]);
+    let other = crate::attacks::share::somebody(&server, "OTHERS");
+    let put = json!({"orgcode": "OTHERS", "container": "notes", "record_id": "own",
+        "content_type": "application/json", "payload": 1});
+    let url = format!("{}/mrs/record", server.base_url);
+    let put_own = |body: &Value| {
+        let request = crate::support::agent().post(&url);
+        let request = request.header("x-session-guid", &other);
+        crate::support::got(
+            request
+                .content_type("application/json")
+                .send(body.to_string()),
+        )
+        .data()
+    };
+    put_own(&put);
+    let theirs = format!("metarecord://{}/notes/n-1", server.orgcode);
+    let uris = [theirs, "metarecord://OTHERS/notes/own".to_owned()];
+    let mut wire = listen(&server, ("x-session-guid", &other), &uris);
+    until(&mut wire, ACKNOWLEDGED);
+    let asked = "metarecord_http_responses_total{http_request_method=\"GET\",http_response_status_code=\"404\",http_route=\"/mrs/record/meta\"}";
+    let denied = metric(&server, asked);
+    let replace = |revision: u64| {
+        let mut body = put.clone();
+        body["payload"] = json!(revision + 1);
+        body["expected_revision"] = json!(revision);
+        body
+    };
+    let second = Some(Duration::from_secs(1));
+    wire.0.set_read_timeout(second).expect("a time");
+    let (mut revision, mut seen) = (0, 0);
+    // A look sees both, in this order; which changes the first one sees already is chance.
+    eventually("two looks have seen both change", || {
+        revision += 1;
+        tag(&server, "n-1", revision);
+        put_own(&replace(revision));
+        let mut part = [0; 4_096];
+        let read = wire.0.read(&mut part).unwrap_or_default();
+        seen += String::from_utf8_lossy(&part[..read])
+            .matches(UPDATED)
+            .count();
+        seen >= 2
+    });
+    assert_eq!(metric(&server, asked), denied);
+}
+
+#[test]
 fn streams_are_bounded_hold_no_other_place_and_are_free_soon_after_their_clients_end() {
     let server = Server::start();
     let session = ("x-session-guid", &*server.session_guid);

@@ -68,6 +68,16 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Whose tools they are.
     fn surface(&self) -> Surface;
 
+    /// Those of some records that the caller may listen to.
+    fn watchable(
+        &self,
+        asked: &Asked,
+        uris: Vec<String>,
+    ) -> impl Future<Output = Result<Vec<String>, Refused>> + Send {
+        let _ = asked;
+        std::future::ready(Ok(uris))
+    }
+
     /// What changed of some records since they had these revisions; none are known yet when there are none of them.
     fn changes(
         &self,

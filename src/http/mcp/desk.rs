@@ -5,7 +5,6 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
@@ -19,10 +18,9 @@ use crate::http::presigned::peek::peek;
 use crate::http::reply::{Refusal, unavailable};
 use crate::http::state::AppState;
 use crate::mcp::{
-    self, Address, Api, ApiAnswer, ApiFailure, ApiRequest, Audience, Completion, Desk as ToolDesk,
-    Door, Mode, NoSuchTool, Outcome, Refused, ResourcePage, ResourceText, Surface, Toolbox, Who,
+    Address, Api, ApiAnswer, ApiFailure, ApiRequest, Audience, Completion, Desk as ToolDesk, Door,
+    Mode, NoSuchTool, Outcome, Refused, ResourcePage, ResourceText, Surface, Toolbox, Who,
 };
-use crate::projections::{RecordName, records};
 
 /// Work at a desk.
 type Job = Box<dyn FnOnce(Rc<Desk>) -> LocalBoxFuture<'static, ()> + Send>;
@@ -89,6 +87,13 @@ impl HttpBackend {
 impl Backend for HttpBackend {
     const STATEFUL: bool = false;
     const WATCHES: bool = true;
+
+    async fn watchable(&self, asked: &Asked, uris: Vec<String>) -> Result<Vec<String>, Refused> {
+        self.at_desk(asked, move |desk, asked, http| {
+            Box::pin(desk.watchable(asked, http, uris))
+        })
+        .await
+    }
 
     async fn changes(
         &self,
@@ -181,8 +186,8 @@ impl Backend for HttpBackend {
 }
 
 /// What one thread works with.
-struct Desk {
-    shared: Arc<Shared>,
+pub(super) struct Desk {
+    pub(super) shared: Arc<Shared>,
     toolbox: Arc<Toolbox>,
 }
 
@@ -209,62 +214,6 @@ impl Desk {
             }
         };
         Ok(self.shown(who, http.mode))
-    }
-
-    /// Looks at the records themselves, and for each that changed asks its route whether the caller may read it.
-    async fn changes(
-        &self,
-        asked: &Asked,
-        http: FromHttp,
-        uris: Vec<String>,
-        since: Vec<Option<u64>>,
-    ) -> Result<Changes, Refused> {
-        let app = self.shared.gateway.app();
-        let app = app.ok_or_else(|| of_rejection(&unavailable()))?;
-        let mut changes = Changes::default();
-        for uri in uris {
-            let place = changes.revisions.len();
-            let name = mcp::record_of_uri(&uri);
-            let revision = name
-                .as_ref()
-                .map_or(Ok(None), |(org, container, record_id)| {
-                    let found = records::find(
-                        &app.store,
-                        RecordName {
-                            org,
-                            container,
-                            record_id,
-                        },
-                    );
-                    found.map(|record| record.map(|record| record.revision.0))
-                });
-            let revision = revision.map_err(|_| of_rejection(&unavailable()))?;
-            changes.revisions.push(revision);
-            let Some((org, container, record_id)) = name else {
-                continue;
-            };
-            if since.get(place).is_none_or(|before| *before == revision) {
-                continue;
-            }
-            let query = [
-                ("orgcode", &*org),
-                ("container", &*container),
-                ("record_id", &*record_id),
-                ("include_doomed", "true"),
-            ];
-            let mut encoded = form_urlencoded::Serializer::new(String::new());
-            let query = encoded.extend_pairs(query).finish();
-            let caller = http.caller.clone();
-            let meta = InnerRequest::get(asked.label, "/mrs/record/meta", caller, query);
-            let answer = carry_out(&self.shared.gateway, meta).await;
-            match answer.status {
-                StatusCode::OK => changes.uris.push(uri),
-                // A credential that counts no more ends the stream.
-                StatusCode::UNAUTHORIZED => data_of(&answer).map(drop)?,
-                _ => {}
-            }
-        }
-        Ok(changes)
     }
 
     fn shown(&self, who: Who, mode: Mode) -> Audience {
@@ -381,7 +330,7 @@ impl Api for InnerApi {
 }
 
 /// The data of an answer, or why there is none.
-fn data_of(answer: &InnerAnswer) -> Result<Value, Refused> {
+pub(super) fn data_of(answer: &InnerAnswer) -> Result<Value, Refused> {
     let envelope = answer
         .envelope()
         .map_err(|_| of_rejection(&unavailable()))?;
@@ -410,7 +359,7 @@ fn data_of(answer: &InnerAnswer) -> Result<Value, Refused> {
     })
 }
 
-fn of_rejection(rejection: &Rejection) -> Refused {
+pub(super) fn of_rejection(rejection: &Rejection) -> Refused {
     Refused {
         tag: rejection.tag.as_str().to_owned(),
         minor: rejection.minor.clone(),

@@ -352,7 +352,8 @@ impl<B: Backend> ServerHandler for McpHandler<B> {
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let asked = self.asked(context.request_context(), "mcp/subscriptions-listen");
         let uris = context.accepted().resource_subscriptions.clone();
-        let uris = uris.unwrap_or_default();
+        let uris = self.backend.watchable(&asked, uris.unwrap_or_default());
+        let uris = uris.await.map_err(refusal)?;
         let mut since = Vec::new();
         loop {
             let looked = self.backend.changes(&asked, uris.clone(), since).await;

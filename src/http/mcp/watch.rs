@@ -1,0 +1,126 @@
+//! What changed of the records that clients listen to.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::StatusCode;
+
+use super::backend::{Asked, Changes};
+use super::desk::{Desk, data_of, of_rejection};
+use super::from_http::FromHttp;
+use crate::http::inner::{InnerAnswer, InnerRequest, carry_out};
+use crate::http::reply::unavailable;
+use crate::mcp::{self, Refused};
+use crate::projections::{RecordName, Store, records};
+
+/// The route that shows whether an org is open to a caller, and the one that shows whether a record is.
+const ORG: &str = "/mrs/containers";
+const RECORD: &str = "/mrs/record/meta";
+
+impl Desk {
+    /// Those of some records that are of orgs which admit the caller. The others are never looked at: what a look leads to
+    /// counts for the caller's limits, which would show when they change.
+    pub(super) async fn watchable(
+        &self,
+        asked: &Asked,
+        http: FromHttp,
+        uris: Vec<String>,
+    ) -> Result<Vec<String>, Refused> {
+        let mut admits: BTreeMap<String, bool> = BTreeMap::new();
+        let mut watchable = Vec::new();
+        for uri in uris {
+            let Some((org, _, _)) = mcp::record_of_uri(&uri) else {
+                continue;
+            };
+            let admitted = match admits.get(&org) {
+                Some(known) => *known,
+                None => {
+                    let query = [("orgcode", &*org), ("limit", "1")];
+                    let answer = self.ask((asked, &http), ORG, &query).await;
+                    let admitted = answer.status.is_success();
+                    if !matches!(answer.status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) {
+                        data_of(&answer)?;
+                    }
+                    admits.insert(org, admitted);
+                    admitted
+                }
+            };
+            if admitted {
+                watchable.push(uri);
+            }
+        }
+        Ok(watchable)
+    }
+
+    /// Looks at the records themselves, and for each that changed asks its route whether the caller may read it.
+    pub(super) async fn changes(
+        &self,
+        asked: &Asked,
+        http: FromHttp,
+        uris: Vec<String>,
+        since: Vec<Option<u64>>,
+    ) -> Result<Changes, Refused> {
+        let app = self.shared.gateway.app();
+        let app = app.ok_or_else(|| of_rejection(&unavailable()))?;
+        let mut changes = Changes::default();
+        for uri in uris {
+            let before = since.get(changes.revisions.len()).copied();
+            let Some(name) = mcp::record_of_uri(&uri) else {
+                changes.revisions.push(None);
+                continue;
+            };
+            let revision = revision(&app.store, &name)?;
+            if before.is_none_or(|before| before == revision) {
+                changes.revisions.push(revision);
+                continue;
+            }
+            let (org, container, record_id) = &name;
+            let query = [
+                ("orgcode", &**org),
+                ("container", container),
+                ("record_id", record_id),
+                ("include_doomed", "true"),
+            ];
+            let answer = self.ask((asked, &http), RECORD, &query).await;
+            match answer.status {
+                StatusCode::OK => changes.uris.push(uri),
+                // What was removed is told of no more.
+                StatusCode::NOT_FOUND if revision.is_none() => {}
+                // To be asked again with the next look.
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                    changes.revisions.push(before.flatten());
+                    continue;
+                }
+                // A credential or a right that ended ends the stream.
+                _ => data_of(&answer).map(drop)?,
+            }
+            changes.revisions.push(revision);
+        }
+        Ok(changes)
+    }
+
+    async fn ask(
+        &self,
+        (asked, http): (&Asked, &FromHttp),
+        path: &'static str,
+        query: &[(&str, &str)],
+    ) -> InnerAnswer {
+        let mut encoded = form_urlencoded::Serializer::new(String::new());
+        let query = encoded.extend_pairs(query).finish();
+        let request = InnerRequest::get(asked.label, path, http.caller.clone(), query);
+        carry_out(&self.shared.gateway, request).await
+    }
+}
+
+/// The revision of a record; `None` where there is none.
+fn revision(
+    store: &Store,
+    (org, container, record_id): &(String, String, String),
+) -> Result<Option<u64>, Refused> {
+    let name = RecordName {
+        org,
+        container,
+        record_id,
+    };
+    let found = records::find(store, name).map_err(|_| of_rejection(&unavailable()))?;
+    Ok(found.map(|record| record.revision.0))
+}
