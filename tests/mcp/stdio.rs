@@ -357,6 +357,17 @@ fn operators_have_their_tools_and_the_code_stays_in_the_process() {
         (false, &json!("scheduled")),
         "{window}"
     );
+    let start =
+        json!({"maintenance_id": window["maintenance_id"], "action": "cancel", "reason": "r"});
+    let (_, planned) = agent.call("maintenance_transition", &start);
+    let mut confirmed = start;
+    confirmed["plan_id"] = planned["plan_id"].clone();
+    let (refused, window) = agent.call("maintenance_transition", &confirmed);
+    assert_eq!(
+        (refused, &window["status"]),
+        (false, &json!("cancelled")),
+        "{window}"
+    );
     let token = [("G3N_OPERATOR_TOKEN", server.operator_token.as_str())];
     let mut without = Agent::start(&server, &["--operator", "--mode", "write"], &token);
     assert_eq!(without.tools().len(), 10, "no tool that needs the code");

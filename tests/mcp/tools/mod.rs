@@ -6,8 +6,10 @@ mod operators;
 mod parity;
 mod records;
 mod schemas;
+mod scopes;
 mod sizes;
 mod table;
+mod windows;
 
 use metarecord::cli::mcp::api::ClientApi;
 use metarecord::client::{Client, Credential};
