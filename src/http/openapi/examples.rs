@@ -66,6 +66,12 @@ pub fn examples() -> Vec<Example> {
             request: None,
             data: Some(json!({"items": [record(1, &["SHOPPING"])], "limit": 8})),
         },
+        Example {
+            method: "get",
+            path: "/mrs/record/history",
+            request: None,
+            data: Some(json!({"items": [tagged()], "limit": 8})),
+        },
         post(
             "/mrs/doom",
             with(json!({"reason": "bought", "expected_revision": 4})),
@@ -108,6 +114,20 @@ pub(super) fn envelope(method: &str, path: &str, data: Value) -> Value {
     }
     answer["data"] = data;
     answer
+}
+
+/// A change of a record as its history shows it.
+fn tagged() -> Value {
+    json!({
+        "revision": 2,
+        "position": 41,
+        "at": "2027-01-15T08:00:00.000Z",
+        "type": "record.tags_added",
+        "by": "u_7f3a",
+        "source": "gateway",
+        "request_id": "7d6a67cf-f3c6-4b54-9759-b20a27b44f92",
+        "changes": [{"field": "tags", "added": ["TODAY"]}],
+    })
 }
 
 /// A record as answers show it.
