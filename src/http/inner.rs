@@ -56,9 +56,9 @@ impl Caller {
             .for_each(|name| keep(&name));
         // An absolute target counts instead of it.
         let host = head.authority().map(HeaderValue::from_str);
-        match host.or_else(|| head.headers.get(HOST).cloned().map(Ok)) {
-            Some(Ok(host)) => drop(headers.insert(HOST, host)),
-            Some(Err(_)) | None => {}
+        let host = host.or_else(|| head.headers.get(HOST).cloned().map(Ok));
+        if let Some(Ok(host)) = host {
+            headers.insert(HOST, host);
         }
         Self {
             headers,

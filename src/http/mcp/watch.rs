@@ -10,7 +10,7 @@ use super::from_http::FromHttp;
 use crate::http::inner::{InnerAnswer, InnerRequest, carry_out};
 use crate::http::reply::unavailable;
 use crate::mcp::{self, Refused};
-use crate::projections::{RecordName, Store, records};
+use crate::projections::{RecordName, Store, StoreError, records};
 
 /// The route that shows whether an org is open to a caller, and the one that shows whether a record is.
 const ORG: &str = "/mrs/containers";
@@ -68,7 +68,8 @@ impl Desk {
                 changes.revisions.push(None);
                 continue;
             };
-            let revision = revision(&app.store, &name)?;
+            let revision = revision(&app.store, &name);
+            let revision = revision.map_err(|_| of_rejection(&unavailable()))?;
             if before.is_none_or(|before| before == revision) {
                 changes.revisions.push(revision);
                 continue;
@@ -115,12 +116,12 @@ impl Desk {
 fn revision(
     store: &Store,
     (org, container, record_id): &(String, String, String),
-) -> Result<Option<u64>, Refused> {
+) -> Result<Option<u64>, StoreError> {
     let name = RecordName {
         org,
         container,
         record_id,
     };
-    let found = records::find(store, name).map_err(|_| of_rejection(&unavailable()))?;
+    let found = records::find(store, name)?;
     Ok(found.map(|record| record.revision.0))
 }
