@@ -137,7 +137,7 @@ impl VacuumStatus {
 }
 
 /// Numbers of rows, objects and bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Amount {
     /// Rows: records, orgs and members, users, sessions.
     pub items: u64,

@@ -2,6 +2,7 @@
 
 pub mod examples;
 mod keys;
+pub(super) mod operators;
 pub mod services;
 mod shape;
 
@@ -179,7 +180,10 @@ pub fn document(routes: &[Route], streamed: &[Operation]) -> Result<Value, serde
         describe(path, access, operation);
     });
     show_examples(&mut document);
-    shape::finish(&mut document);
+    shape::finish(
+        &mut document,
+        ("The gateway that this document was read from.", shape::TAGS),
+    );
     Ok(document)
 }
 
@@ -234,6 +238,11 @@ fn show_examples(document: &mut Value) {
 }
 
 fn describe_errors(documented: &Documented<'_>, operation: &mut Value) {
+    error_responses(operation, documented.tags(), documented.is_post());
+}
+
+/// Adds answers with error tags; where a body may be too large, with that too.
+fn error_responses(operation: &mut Value, all: Vec<ErrorTag>, has_body: bool) {
     let mut by_status = BTreeMap::<u16, Vec<&str>>::new();
     let mut add = |status: u16, tag: ErrorTag| {
         let tags = by_status.entry(status).or_default();
@@ -241,10 +250,10 @@ fn describe_errors(documented: &Documented<'_>, operation: &mut Value) {
             tags.push(tag.as_str());
         }
     };
-    for tag in documented.tags() {
+    for tag in all {
         add(tag.status(), tag);
     }
-    if documented.is_post() {
+    if has_body {
         add(413, ErrorTag::TooLarge);
     }
     for (status, tags) in by_status {

@@ -216,3 +216,63 @@ fn the_plain_page_has_each_operation_for_every_reader() {
     }
     browser.assert_quiet(&server.base_url);
 }
+
+#[test]
+fn the_operators_explorer_shows_each_function_once_a_token_is_given() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Server::start();
+    browser.open(&format!("{}/docs", server.operator_url));
+    if let Some(found) = axe::serious(&browser, &[]) {
+        assert_eq!(
+            found,
+            Vec::<String>::new(),
+            "the page that asks for the token"
+        );
+    }
+    browser.screenshot("operators-sign-in");
+    let token = browser.find("#token");
+    token.type_text("op_wrong");
+    browser.find("#sign-in button").click();
+    browser.find_with("#told", "operator token is wrong");
+    assert!(browser.all(".opblock").is_empty());
+    token.replace_text(&server.operator_token);
+    browser.find("#sign-in button").click();
+    let bearer = format!("Bearer {}", server.operator_token);
+    let url = format!("{}/openapi.json", server.operator_url);
+    let document = server.get_url(&url, &[("authorization", &bearer)]).json();
+    shows_each_operation(&browser, &document);
+    browser.screenshot("operators-desktop");
+    let jobs = open(&browser, "operations-jobs-jobsList");
+    let (status, body) = execute(&jobs);
+    assert!(
+        status == "200" && body.contains("ttl-sweep"),
+        "{status} {body}"
+    );
+    if let Some(found) = axe::serious(&browser, &EXCEPTED) {
+        assert_eq!(found, Vec::<String>::new(), "the functions");
+    }
+    browser.find("#plain").click();
+    browser.find("#opsVacuumOrg h3");
+    for window in [Window::Desktop, Window::Phone] {
+        browser.resize(window);
+        if let Some(found) = axe::serious(&browser, &[]) {
+            assert_eq!(found, Vec::<String>::new(), "the plain page, {window:?}");
+        }
+    }
+    browser.screenshot("operators-reference-phone");
+    // The wrong token is the only error, and it is the browser that tells of it.
+    let console = browser.console();
+    assert!(
+        console.len() == 1 && console[0].contains("403"),
+        "{console:?}"
+    );
+    let url = |url: &String| url.starts_with(&server.operator_url) && !url.contains("op_");
+    assert!(
+        browser.requests().iter().all(url),
+        "{:?}",
+        browser.requests()
+    );
+    assert!(browser.cookies().is_empty());
+}

@@ -17,6 +17,7 @@ const FILES: [&str; 8] = [
     ".toml",
     ".txt",
     "openapi.json",
+    "openapi-operator.json",
 ];
 /// Keywords that a declared name follows.
 const KEYWORDS: [&str; 10] = [

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use metarecord::domain::ErrorTag;
 use metarecord::http::auth::access::{Access, Right};
-use metarecord::http::openapi;
 use metarecord::http::routes::{ROUTES, STREAMED};
+use metarecord::http::{openapi, operator};
 use serde_json::{Value, json};
 
 use crate::support::{Got, Server, agent, got};
@@ -82,6 +82,102 @@ fn the_committed_document_is_what_the_server_gives() {
     let server = Server::start();
     let served = server.get("/openapi.json", &[]);
     assert_eq!((served.status, served.json()), (200, document()));
+}
+
+#[test]
+fn the_committed_operators_document_is_what_operators_get() {
+    let document = operator::openapi::document().expect("the document can be made");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi-operator.json");
+    let made = format!("{}\n", printed(&document, 0));
+    if std::env::var_os("METARECORD_RENEW").is_some() {
+        std::fs::write(&path, &made).expect("the document can be written");
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == made,
+        "docs/openapi-operator.json is old; METARECORD_RENEW=1 cargo test openapi renews it"
+    );
+    let server = Server::start();
+    let get = |path: &str, headers: &[(&str, &str)]| {
+        server.get_url(&format!("{}{path}", server.operator_url), headers)
+    };
+    let bearer = format!("Bearer {}", server.operator_token);
+    let token = [("authorization", bearer.as_str())];
+    let served = get("/openapi.json", &token);
+    assert_eq!((served.status, served.json()), (200, document));
+    let page = get("/docs/reference", &token);
+    assert!(
+        page.status == 200
+            && String::from_utf8_lossy(&page.bytes).contains("/invoke/ops_vacuum_org")
+    );
+    // The pages' own files tell nothing of functions; what does is for operators.
+    for (path, status) in [
+        ("/openapi.json", 403),
+        ("/docs/reference", 403),
+        ("/docs", 200),
+    ] {
+        let got = get(path, &[]);
+        assert_eq!(got.status, status, "{path}");
+        assert!(
+            !String::from_utf8_lossy(&got.bytes).contains("ops_vacuum"),
+            "{path}"
+        );
+        let gateway = server.get_url(&format!("{}{path}", server.base_url), &[]);
+        assert!(
+            !String::from_utf8_lossy(&gateway.bytes).contains("ops_vacuum"),
+            "{path}"
+        );
+    }
+    for path in metarecord::http::explorer::assets::paths() {
+        assert_eq!(get(&path, &[]).status, 200, "{path}");
+    }
+    let posted = server.invoke("../docs", &json!({}));
+    assert_ne!(posted.status, 200);
+}
+
+/// What the document says a function requires is what it refuses to do without, and it takes what is said.
+#[test]
+fn operator_functions_take_the_fields_that_the_document_names() {
+    let document = operator::openapi::document().expect("the document can be made");
+    let server = Server::start();
+    let mut count = 0;
+    for (_, path, operation) in operations(&document) {
+        let name = path.strip_prefix("/invoke/").expect("a function");
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        let schema = resolved(&document, schema);
+        let required: Vec<_> = schema["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .collect();
+        // An unknown field is refused by its name, ahead of anything else.
+        let unknown = server.invoke(name, &json!({"no_such_field": 1}));
+        assert_eq!(
+            unknown.refusal(),
+            (400, "invalid-input".to_owned(), "no_such_field".to_owned()),
+            "{name}"
+        );
+        let fields = schema["properties"].as_object().into_iter().flatten();
+        for (field, of) in fields {
+            // A wrong type is refused as that: the field itself is known.
+            let of = resolved(&document, of);
+            let any = of["type"].is_null() && of["oneOf"].is_null();
+            if !any {
+                let wrong = server.invoke(name, &json!({field.as_str(): [[]]}));
+                let message = wrong.json()["error"]["major"]["message"]["en_US"].to_string();
+                assert!(
+                    wrong.status == 400 && !message.contains("no field"),
+                    "{name} {field}: {message}"
+                );
+            }
+            count += 1;
+        }
+        if !required.is_empty() {
+            let without = server.invoke(name, &json!({}));
+            assert_ne!(without.status, 200, "{name} does not need {required:?}");
+        }
+    }
+    assert!(count > 150, "{count}");
 }
 
 #[test]
@@ -202,8 +298,13 @@ fn each(value: &Value, place: &str, see: &mut impl FnMut(&str, &Value)) {
 
 /// The rules of redocly's and spectral's recommended sets that a change is likely to break; `make openapi-check` has them all.
 #[test]
-fn the_document_keeps_the_rules_of_linters() {
-    let document = document();
+fn the_documents_keep_the_rules_of_linters() {
+    keeps_the_rules(&document(), &["mrsRecordPut", "mrsRecordGet"]);
+    let operators = operator::openapi::document().expect("the document can be made");
+    keeps_the_rules(&operators, &["opsVacuumOrg", "jobsList"]);
+}
+
+fn keeps_the_rules(document: &Value, some: &[&str]) {
     let text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
     assert!(text(&document["info"]["contact"]["name"]));
     assert!(text(&document["servers"][0]["url"]));
@@ -213,7 +314,7 @@ fn the_document_keeps_the_rules_of_linters() {
         assert!(tags.insert(tag["name"].clone().to_string()), "{tag} twice");
     }
     let mut ids = BTreeSet::new();
-    for (method, path, operation) in operations(&document) {
+    for (method, path, operation) in operations(document) {
         let id = operation["operationId"].as_str().expect("an id");
         assert!(ids.insert(id.to_owned()), "{id} twice");
         assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
@@ -235,18 +336,15 @@ fn the_document_keeps_the_rules_of_linters() {
         for part in path.split('/').filter_map(|part| part.strip_prefix('{')) {
             let name = part.trim_end_matches('}');
             let parameters = operation["parameters"].as_array().expect("parameters");
-            let mut named = parameters.iter().map(|one| resolved(&document, one));
+            let mut named = parameters.iter().map(|one| resolved(document, one));
             assert!(named.any(|one| one["in"] == "path" && one["name"] == name));
         }
     }
-    assert!(
-        ids.contains("mrsRecordPut") && ids.contains("mrsRecordGet"),
-        "{ids:?}"
-    );
+    assert!(some.iter().all(|id| ids.contains(*id)), "{ids:?}");
     let mut used = BTreeSet::new();
-    each(&document, "", &mut |place, value| {
+    each(document, "", &mut |place, value| {
         if let Some(to) = value["$ref"].as_str() {
-            assert!(resolved(&document, value).is_object(), "{place}: {to}");
+            assert!(resolved(document, value).is_object(), "{place}: {to}");
             used.insert(to.to_owned());
         }
         if let Some(all) = value["enum"].as_array() {

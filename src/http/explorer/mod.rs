@@ -9,6 +9,8 @@ pub mod snippets;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use serde_json::Value;
+
 use self::html::Html;
 use super::auth::access::Access;
 use super::document::{Document, Media};
@@ -50,6 +52,24 @@ pub fn docs(_: &'static [Route], _: &'static [Operation]) -> Result<&'static Doc
     kept(&KEPT, || Ok(page(explorer.html(), EXPLORER_POLICY)?))
 }
 
+/// The explorer of the operators' functions. The page itself tells nothing of them.
+pub(super) fn operator_docs() -> Result<&'static Document, Refusal> {
+    static KEPT: Kept = OnceLock::new();
+    let explorer = Explorer {
+        title: "Metarecord operator functions",
+        needs_token: true,
+    };
+    kept(&KEPT, || Ok(page(explorer.html(), EXPLORER_POLICY)?))
+}
+
+/// A document as one page without scripts.
+///
+/// # Errors
+/// When the page cannot be compressed, which memory alone is needed for.
+pub(super) fn reference_of(document: &Value) -> io::Result<Document> {
+    page(reference::page(document), READING_POLICY)
+}
+
 pub(crate) const REFERENCE: Route = Route::get(
     ("system", "/docs/reference"),
     Access::Public,
@@ -67,7 +87,7 @@ pub fn served_reference(
     static KEPT: Kept = OnceLock::new();
     kept(&KEPT, || {
         let document = openapi::made(routes, streamed)?;
-        Ok(page(reference::page(document), READING_POLICY)?)
+        Ok(reference_of(document)?)
     })
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::http::auth::access::{Access, GRANTS, Right};
 
 /// The tags of operations, each with its description.
-const TAGS: &[(&str, &str)] = &[
+pub(super) const TAGS: &[(&str, &str)] = &[
     (
         "mrs",
         "Records: create, read, list, tag, expire and doom them.",
@@ -61,12 +61,11 @@ const NESTED_MAX: usize = 8;
 /// Verbs that a path's last part may be: an operation by GET then needs no other.
 const VERBS: &[&str] = &["get", "list", "status"];
 
-/// Gives a document its shape, once every operation is described.
-pub(super) fn finish(document: &mut Value) {
-    document["servers"] =
-        json!([{"url": ".", "description": "The gateway that this document was read from."}]);
+/// Gives a document its shape, once every operation is described, with a text about the server and the tags of operations.
+pub(super) fn finish(document: &mut Value, (server, tags): (&str, &[(&str, &str)])) {
+    document["servers"] = json!([{"url": ".", "description": server}]);
     document["info"]["contact"] = json!({"name": "The maintainers of Metarecord; SECURITY.md of its source says how to reach them"});
-    document["tags"] = TAGS
+    document["tags"] = tags
         .iter()
         .map(|(name, description)| json!({"name": name, "description": description}))
         .collect();

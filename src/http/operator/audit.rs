@@ -13,19 +13,29 @@ use crate::http::state::AppState;
 use crate::projections::ops::{self, AuditFilter};
 
 /// The filters of a page of the audit.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AuditRequest {
+    /// The window.
     maintenance_id: Option<String>,
+    /// The vacuum.
     vacuum_id: Option<String>,
+    /// What the rows are about.
     subject: Option<String>,
+    /// The org.
     orgcode: Option<String>,
+    /// RFC 3339: rows from then on.
     since: Option<String>,
+    /// Items a page: 8 by default, 1 to 256.
+    #[schema(value_type = Option<u64>)]
     limit: Option<LimitIn>,
+    /// The `next_token` of the page before.
     next_token: Option<String>,
 }
 
 /// Lists the audit, oldest first.
+#[utoipa::path(post, path = "/invoke/ops_audit", request_body = AuditRequest,
+    responses((status = 200, description = "`items`: rows of the audit, oldest first; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: AuditRequest = input::json(&call.body)?;
     let named = [

@@ -19,20 +19,27 @@ const ID_CHARS_MAX: usize = 64;
 
 operator_request! {
     /// Whether only to tell which directory the server has.
+    #[schema(as = BackupBegin)]
     pub(super) struct Begin {
+        /// Begins nothing, and tells whose data directory this is.
         check_only: Option<bool>,
     }
 }
 
 operator_request! {
     /// Which lease.
+    #[schema(as = BackupLease)]
     pub(super) struct Which {
+        /// The lease.
+        #[schema(value_type = String, required = true)]
         lease_id: Option<String>,
     }
 }
 
 /// Begins a lease, and tells the journal's end: all that it names is there until the lease ends. With `check_only` nothing
 /// begins: the answer tells whose data directory a backup would be of.
+#[utoipa::path(post, path = "/invoke/ops_backup_begin", request_body = Begin,
+    responses((status = 200, description = "`lease_id`, `lease_seconds`, and the `position` and `hash` of the journal's end; with `check_only` only `directory_id`.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Begin = input::json(&call.body)?;
     if request.check_only == Some(true) {
@@ -55,6 +62,8 @@ pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
 }
 
 /// Extends a lease. Only its begin and its end are rows of the audit.
+#[utoipa::path(post, path = "/invoke/ops_backup_renew", request_body = Which,
+    responses((status = 200, description = "`lease_id` and `lease_seconds`.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn renew(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (lease_id, _) = which(call)?;
     let renewed = app.content.removals().renew(&lease_id);
@@ -63,6 +72,8 @@ pub(super) async fn renew(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
 }
 
 /// Ends a lease; a good answer says that it was kept all the time.
+#[utoipa::path(post, path = "/invoke/ops_backup_end", request_body = Which,
+    responses((status = 200, description = "`lease_id`, and `kept`: true.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn end(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (lease_id, caller) = which(call)?;
     audit(app, call, &caller, &lease_id).await?;

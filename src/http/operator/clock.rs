@@ -13,22 +13,27 @@ use crate::http::state::AppState;
 use crate::projections::ops;
 
 /// The input of a function without fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
 operator_request! {
     /// That the time is right.
+    #[schema(as = ClockConfirm)]
     pub(super) struct Confirm {}
 }
 
 /// Returns whether the clock is trusted.
+#[utoipa::path(post, path = "/invoke/ops_clock_status", request_body = Nothing,
+    responses((status = 200, description = "`state`: `believed`, `starting` or `jumped`; the time, and what removals go by.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Nothing {} = input::json(&call.body)?;
     Reply::of(&view(app)?)
 }
 
 /// Has removals continue after a jump.
+#[utoipa::path(post, path = "/invoke/ops_clock_confirm", request_body = Confirm,
+    responses((status = 200, description = "The same as of `ops_clock_status`, and the jump that was `confirmed`.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn confirm(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Confirm = input::json(&call.body)?;
     let caller = request.caller(call)?;

@@ -12,18 +12,27 @@ use crate::http::state::AppState;
 operator_request! {
     /// The new code, and the old one when there is one.
     pub(super) struct SecretSet {
+        /// The operators' secret code.
+        #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
+        /// The code so far, where there is one.
+        #[schema(value_type = Option<String>, format = Password)]
         old_secret_code: Option<Code>,
     }
 }
 
 operator_request! {
+    #[schema(as = SecretLockLift)]
     pub(super) struct LockLift {
+        /// The operators' secret code.
+        #[schema(value_type = Option<String>, format = Password)]
         secret_code: Option<Code>,
     }
 }
 
 /// Forgets all wrong codes.
+#[utoipa::path(post, path = "/invoke/ops_secret_lock_lift", request_body = LockLift,
+    responses((status = 200, description = "`lifted`.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn lift_locks(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: LockLift = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -35,6 +44,8 @@ pub(super) async fn lift_locks(app: &AppState, call: &mut Call<'_>) -> Result<Re
 }
 
 /// Sets the secret code.
+#[utoipa::path(post, path = "/invoke/ops_secret_set", request_body = SecretSet,
+    responses((status = 200, description = "`set`, and whether it `rotated` an earlier code.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: SecretSet = input::json(&call.body)?;
     let caller = request.caller(call)?;

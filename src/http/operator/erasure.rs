@@ -17,19 +17,29 @@ use crate::projections::{identity, ops};
 operator_request! {
     /// A user to erase.
     pub(super) struct UserErase {
+        /// The operators' secret code.
+        #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
+        /// The user, by e-mail address; or give `user_id`.
         email: Option<String>,
+        /// The user, by id; or give `email`.
         user_id: Option<String>,
         #[serde(default)]
+        /// Counts, and changes nothing.
         dry_run: bool,
+        /// The plan of a dry run: refused if there is other data by now.
         plan_id: Option<String>,
         #[serde(default)]
+        /// Also erases what holds keep.
         override_holds: bool,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
     }
 }
 
 /// Asks for a user to be erased. A user who is being erased already is shown as that.
+#[utoipa::path(post, path = "/invoke/uas_user_erase", request_body = UserErase,
+    responses((status = 200, description = "The vacuum.", body = crate::http::reply::Good<'static, crate::http::ops::view::VacuumView>)))]
 pub(super) async fn erase(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: UserErase = input::json(&call.body)?;
     let caller = request.caller(call)?;

@@ -16,22 +16,28 @@ use crate::projections::{holds, identity};
 operator_request! {
     /// An org or a container to hold, or to hold no longer.
     pub(super) struct HoldChange {
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
+        /// The container.
         container: Option<String>,
     }
 }
 
 /// The org, or container, whose holds are listed.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct HoldQuery {
+    /// The org.
+    #[schema(value_type = String, required = true)]
     orgcode: Option<String>,
+    /// The container.
     container: Option<String>,
 }
 
 /// A legal hold in an answer.
-#[derive(Debug, Serialize)]
-struct LegalHoldView<'a> {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct LegalHoldView<'a> {
     /// The level at which the hold is set.
     held: Level,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,8 +51,8 @@ struct LegalHoldView<'a> {
 }
 
 /// The legal holds of an org.
-#[derive(Debug, Serialize)]
-struct HoldsAnswer<'a> {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct HoldsAnswer<'a> {
     orgcode: &'a str,
     /// The org's own, then those on containers by name.
     items: Vec<LegalHoldView<'a>>,
@@ -55,6 +61,8 @@ struct HoldsAnswer<'a> {
 }
 
 /// Sets a legal hold.
+#[utoipa::path(post, path = "/invoke/mrs_hold_set", request_body = HoldChange,
+    responses((status = 200, description = "The holds.", body = crate::http::reply::Good<'static, HoldsAnswer<'static>>)))]
 pub(super) async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: HoldChange = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -69,6 +77,8 @@ pub(super) async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
 }
 
 /// Releases a legal hold. What was due meanwhile is doomed at once.
+#[utoipa::path(post, path = "/invoke/mrs_hold_release", request_body = HoldChange,
+    responses((status = 200, description = "The holds.", body = crate::http::reply::Good<'static, HoldsAnswer<'static>>)))]
 pub(super) async fn release(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: HoldChange = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -82,6 +92,8 @@ pub(super) async fn release(app: &AppState, call: &mut Call<'_>) -> Result<Reply
 }
 
 /// Shows the legal holds of an org, or those that cover a container.
+#[utoipa::path(post, path = "/invoke/mrs_hold_list", request_body = HoldQuery,
+    responses((status = 200, description = "The holds.", body = crate::http::reply::Good<'static, HoldsAnswer<'static>>)))]
 pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: HoldQuery = input::json(&call.body)?;
     let (org, container) = subject(call, &query.orgcode, &query.container)?;

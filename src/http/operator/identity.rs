@@ -15,9 +15,15 @@ use crate::projections::identity;
 operator_request! {
     /// A user to make.
     pub(super) struct UserCreate {
+        /// The user, by e-mail address; or give `user_id`.
+        #[schema(value_type = String, required = true)]
         email: Option<String>,
+        /// The passcode.
+        #[schema(value_type = String, required = true, format = Password)]
         passcode: Option<crate::http::operator::Code>,
+        /// Whether the address is confirmed: true by default.
         verified: Option<bool>,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
     }
 }
@@ -25,10 +31,16 @@ operator_request! {
 operator_request! {
     /// An org to make.
     pub(super) struct OrgCreate {
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
+        /// The owner, by e-mail address.
         owner_email: Option<String>,
+        /// The owner, by id.
         owner_user_id: Option<String>,
+        /// The status.
         status: Option<String>,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
     }
 }
@@ -36,12 +48,18 @@ operator_request! {
 operator_request! {
     /// An org that gets another status.
     pub(super) struct OrgStatusSet {
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
+        /// The status.
+        #[schema(value_type = String, required = true)]
         status: Option<String>,
     }
 }
 
 /// Makes a user with a passcode.
+#[utoipa::path(post, path = "/invoke/uas_user_create", request_body = UserCreate,
+    responses((status = 200, description = "The user.", body = crate::http::reply::Good<'static, crate::http::uas::UserView>)))]
 pub(super) async fn create_user(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: UserCreate = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -72,6 +90,8 @@ pub(super) async fn create_user(app: &AppState, call: &mut Call<'_>) -> Result<R
 }
 
 /// Makes an org with its first owner.
+#[utoipa::path(post, path = "/invoke/ofm_org_create", request_body = OrgCreate,
+    responses((status = 200, description = "The org.", body = crate::http::reply::Good<'static, crate::http::ofm::OrgView>)))]
 pub(super) async fn create_org(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OrgCreate = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -106,14 +126,21 @@ pub(super) async fn create_org(app: &AppState, call: &mut Call<'_>) -> Result<Re
 operator_request! {
     /// A user who becomes an owner of an org.
     pub(super) struct OwnerAdd {
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
+        /// The user, by e-mail address; or give `user_id`.
         email: Option<String>,
+        /// The user, by id; or give `email`.
         user_id: Option<String>,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
     }
 }
 
 /// Makes a user an owner of an org, as for one whose owners are all unknown here after an import.
+#[utoipa::path(post, path = "/invoke/ofm_owner_add", request_body = OwnerAdd,
+    responses((status = 200, description = "The org.", body = crate::http::reply::Good<'static, crate::http::ofm::OrgView>)))]
 pub(super) async fn add_owner(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OwnerAdd = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -138,6 +165,8 @@ pub(super) async fn add_owner(app: &AppState, call: &mut Call<'_>) -> Result<Rep
 }
 
 /// Sets an org's status.
+#[utoipa::path(post, path = "/invoke/ofm_org_status_set", request_body = OrgStatusSet,
+    responses((status = 200, description = "The org.", body = crate::http::reply::Good<'static, crate::http::ofm::OrgView>)))]
 pub(super) async fn set_status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OrgStatusSet = input::json(&call.body)?;
     let caller = request.caller(call)?;

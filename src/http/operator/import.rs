@@ -34,51 +34,80 @@ const SHA256_CHARS: usize = 64;
 
 operator_request! {
     /// An export to bring in.
+    #[schema(as = ImportBegin)]
     pub(super) struct Begin {
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
+        /// The SHA-256 of the export's manifest, in hex.
+        #[schema(value_type = String, required = true)]
         manifest_sha256: Option<String>,
+        /// The export.
+        #[schema(value_type = String, required = true)]
         export_id: Option<String>,
+        /// How many entries the export has.
+        #[schema(value_type = u64, required = true)]
         entries: Option<u64>,
+        /// The owner, by id.
         owner_user_id: Option<String>,
         #[serde(default)]
+        /// Counts, and changes nothing.
         dry_run: bool,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
     }
 }
 
 operator_request! {
     /// An import to end.
+    #[schema(as = ImportEnd)]
     pub(super) struct End {
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
+        /// The owner, by id.
         owner_user_id: Option<String>,
     }
 }
 
 operator_request! {
     /// An import to give up.
+    #[schema(as = ImportCancel)]
     pub(super) struct Cancel {
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
     }
 }
 
 /// A page of the history.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ImportEvents)]
 struct Events {
+    /// The org.
+    #[schema(value_type = String, required = true)]
     orgcode: Option<String>,
+    /// Lines of the export's history.
+    #[schema(value_type = Vec<serde_json::Value>)]
     lines: Vec<EventLine>,
 }
 
 /// Objects to ask about.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ImportObjects)]
 struct Objects {
+    /// The org.
+    #[schema(value_type = String, required = true)]
     orgcode: Option<String>,
+    /// Objects to ask about.
+    #[schema(value_type = Vec<String>)]
     object_ids: Vec<Uuid>,
 }
 
 /// The promised size and hash of an object.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Promised {
     size: u64,
@@ -87,6 +116,8 @@ struct Promised {
 }
 
 /// Begins an import, or continues it.
+#[utoipa::path(post, path = "/invoke/utl_import_begin", request_body = Begin,
+    responses((status = 200, description = "`orgcode`, `entries`, and whether it is `importing`.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Begin = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -139,6 +170,8 @@ fn begun(org: &OrgCode, entries: u64, org_transfer: &OrgTransfer) -> Result<Repl
 }
 
 /// Takes a page of the history.
+#[utoipa::path(post, path = "/invoke/utl_import_events", request_body = Events,
+    responses((status = 200, description = "How many entries were `appended`, and how many were `there`.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn events(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Events = input::json(&call.body)?;
     let org = org(call, request.orgcode.as_deref())?;
@@ -148,6 +181,8 @@ pub(super) async fn events(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 }
 
 /// Returns which objects are still to be put.
+#[utoipa::path(post, path = "/invoke/utl_import_objects", request_body = Objects,
+    responses((status = 200, description = "`missing`: the objects that are still to be put.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn objects(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Objects = input::json(&call.body)?;
     let org = org(call, request.orgcode.as_deref())?;
@@ -160,6 +195,8 @@ pub(super) async fn objects(app: &AppState, call: &mut Call<'_>) -> Result<Reply
 }
 
 /// Ends an import: the org is open from then on.
+#[utoipa::path(post, path = "/invoke/utl_import_end", request_body = End,
+    responses((status = 200, description = "The org, open.", body = crate::http::reply::Good<'static, crate::http::ofm::OrgView>)))]
 pub(super) async fn end(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: End = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -176,6 +213,8 @@ pub(super) async fn end(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
 }
 
 /// Gives an import up.
+#[utoipa::path(post, path = "/invoke/utl_import_cancel", request_body = Cancel,
+    responses((status = 200, description = "`orgcode`, and `importing`: false.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Cancel = input::json(&call.body)?;
     let caller = request.caller(call)?;

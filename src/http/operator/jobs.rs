@@ -16,27 +16,34 @@ use crate::http::state::AppState;
 const NAME_CHARS_MAX: usize = 64;
 
 /// The input of a function without fields.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Nothing)]
 struct All {}
 
 /// The job that a call is about.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = JobQuery)]
 struct Which {
+    /// The job's name.
+    #[schema(value_type = String, required = true)]
     job: Option<String>,
 }
 
 operator_request! {
     /// A job that is to do something.
+    #[schema(as = JobOrder)]
     pub(super) struct Ordered {
+        /// The job's name.
+        #[schema(value_type = String, required = true)]
         job: Option<String>,
     }
 }
 
 /// A job as operators see it.
-#[derive(Debug, Serialize)]
-struct JobView {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct JobView {
     job: &'static str,
     purpose: &'static str,
     state: &'static str,
@@ -45,12 +52,14 @@ struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_run_at: Option<String>,
     #[serde(skip_serializing_if = "Counts::is_empty")]
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     last_counts: Counts,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_run_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, u64>>)]
     progress: Option<Counts>,
     failing: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +99,8 @@ impl From<&Status> for JobView {
 }
 
 /// Shows every job with its state.
+#[utoipa::path(post, path = "/invoke/jobs_list", request_body = All,
+    responses((status = 200, description = "`items`: each job with its state, its last run and its next.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let All {} = input::json(&call.body)?;
     let jobs = app.jobs.list();
@@ -98,6 +109,8 @@ pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
 }
 
 /// Shows one job with its state.
+#[utoipa::path(post, path = "/invoke/jobs_show", request_body = Which,
+    responses((status = 200, description = "The job.", body = crate::http::reply::Good<'static, JobView>)))]
 pub(super) async fn show(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let which: Which = input::json(&call.body)?;
     let name = text(which.job.as_deref(), "job", NAME_CHARS_MAX)?;
@@ -105,16 +118,22 @@ pub(super) async fn show(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
 }
 
 /// Has a job run now.
+#[utoipa::path(post, path = "/invoke/jobs_run", request_body = Ordered,
+    responses((status = 200, description = "The job.", body = crate::http::reply::Good<'static, JobView>)))]
 pub(super) async fn run(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     order(app, call, Order::Run).await
 }
 
 /// Pauses a job until it is resumed.
+#[utoipa::path(post, path = "/invoke/jobs_pause", request_body = Ordered,
+    responses((status = 200, description = "The job.", body = crate::http::reply::Good<'static, JobView>)))]
 pub(super) async fn pause(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     order(app, call, Order::Pause).await
 }
 
 /// Resumes a paused job.
+#[utoipa::path(post, path = "/invoke/jobs_resume", request_body = Ordered,
+    responses((status = 200, description = "The job.", body = crate::http::reply::Good<'static, JobView>)))]
 pub(super) async fn resume(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     order(app, call, Order::Resume).await
 }

@@ -8,7 +8,7 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::dispatch::{SERVICE, check_head, identify, invoke};
-use super::{import, metrics};
+use super::{import, metrics, pages};
 use crate::domain::operator_token::TokenScope;
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::auth::operator::{Identified, OperatorAccess, permit};
@@ -85,6 +85,11 @@ async fn serve(
         let response = metrics::answer(gateway).await;
         trace.note_answer(&response, OK);
         return response;
+    }
+    if let Some(page) = pages::find(path) {
+        measured.at(Place::Explorer);
+        trace.route = page.route;
+        return pages::answer(gateway, page, (&operator, &head), &trace);
     }
     if path.starts_with(import::CONTENT) {
         trace.service = "utl";

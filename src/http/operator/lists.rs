@@ -18,17 +18,24 @@ use crate::projections::identity;
 use crate::projections::ops::{self, OpsPage};
 
 /// How much of a list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PageQuery)]
 struct ListQuery {
+    /// Items a page: 8 by default, 1 to 256.
+    #[schema(value_type = Option<u64>)]
     limit: Option<LimitIn>,
+    /// The `next_token` of the page before.
     next_token: Option<String>,
 }
 
 /// Which org.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = OrgQuery)]
 struct WhichOrg {
+    /// The org.
+    #[schema(value_type = String, required = true)]
     orgcode: Option<String>,
 }
 
@@ -37,6 +44,7 @@ struct WhichOrg {
 struct UserSummary {
     user_id: String,
     email: String,
+    /// Whether the address is confirmed: true by default.
     verified: bool,
     disabled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,6 +99,8 @@ fn vacuum_status(text: &str) -> Result<VacuumStatus, Rejection> {
 }
 
 /// Lists the orgs by code.
+#[utoipa::path(post, path = "/invoke/ofm_org_list", request_body = ListQuery,
+    responses((status = 200, description = "`items`: orgs by code; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn orgs(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     list(
         (app, call),
@@ -101,6 +111,8 @@ pub(super) async fn orgs(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
 }
 
 /// Shows an org by its code.
+#[utoipa::path(post, path = "/invoke/ofm_org_get", request_body = WhichOrg,
+    responses((status = 200, description = "The org.", body = crate::http::reply::Good<'static, crate::http::ofm::OrgView>)))]
 pub(super) async fn org(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
     let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
@@ -114,6 +126,8 @@ pub(super) async fn org(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
 }
 
 /// Lists the users in the order of their ids.
+#[utoipa::path(post, path = "/invoke/uas_user_list", request_body = ListQuery,
+    responses((status = 200, description = "`items`: users by id; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn users(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     list(
         (app, call),

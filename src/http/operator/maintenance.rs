@@ -14,44 +14,73 @@ use crate::http::{idempotency, input};
 
 operator_request! {
     /// A window to schedule.
+    #[schema(as = MaintenanceSchedule)]
     pub(super) struct Schedule {
+        /// The operators' secret code.
+        #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
+        /// What tenants read of it.
+        #[schema(value_type = String, required = true)]
         description: Option<String>,
+        /// Seconds that it is estimated to take.
+        #[schema(value_type = u64, required = true)]
         duration: Option<u64>,
+        /// RFC 3339: when it begins.
+        #[schema(value_type = String, required = true)]
         start: Option<String>,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
     }
 }
 
 operator_request! {
     /// A window to start or cancel.
+    #[schema(as = MaintenanceNamed)]
     pub(super) struct Named {
+        /// The operators' secret code.
+        #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
+        /// The window.
+        #[schema(value_type = String, required = true)]
         maintenance_id: Option<String>,
     }
 }
 
 operator_request! {
     /// What to change of a window.
+    #[schema(as = MaintenanceUpdate)]
     pub(super) struct Update {
+        /// The operators' secret code.
+        #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
+        /// The window.
         maintenance_id: Option<String>,
+        /// An update for tenants.
         text: Option<String>,
+        /// What tenants read of it.
         description: Option<String>,
+        /// Seconds that it is estimated to take.
         duration: Option<u64>,
     }
 }
 
 operator_request! {
     /// A window to end.
+    #[schema(as = MaintenanceEnd)]
     pub(super) struct End {
+        /// The operators' secret code.
+        #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
+        /// The window.
         maintenance_id: Option<String>,
+        /// What tenants read of its end.
         end_message: Option<String>,
     }
 }
 
 /// Schedules one maintenance window.
+#[utoipa::path(post, path = "/invoke/ops_maintenance_schedule", request_body = Schedule,
+    responses((status = 200, description = "The window.", body = crate::http::reply::Good<'static, crate::http::ops::view::WindowView>)))]
 pub(super) async fn schedule(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Schedule = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -82,6 +111,8 @@ pub(super) async fn schedule(app: &AppState, call: &mut Call<'_>) -> Result<Repl
 }
 
 /// Starts a window by hand.
+#[utoipa::path(post, path = "/invoke/ops_maintenance_start", request_body = Named,
+    responses((status = 200, description = "The window.", body = crate::http::reply::Good<'static, crate::http::ops::view::WindowView>)))]
 pub(super) async fn start(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Named = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -99,6 +130,8 @@ pub(super) async fn start(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
 }
 
 /// Cancels a window that has not started.
+#[utoipa::path(post, path = "/invoke/ops_maintenance_cancel", request_body = Named,
+    responses((status = 200, description = "The window.", body = crate::http::reply::Good<'static, crate::http::ops::view::WindowView>)))]
 pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Named = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -116,6 +149,8 @@ pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 }
 
 /// Changes a window's texts or times, or adds a note.
+#[utoipa::path(post, path = "/invoke/ops_maintenance_update", request_body = Update,
+    responses((status = 200, description = "The window.", body = crate::http::reply::Good<'static, crate::http::ops::view::WindowView>)))]
 pub(super) async fn update(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Update = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -142,6 +177,8 @@ pub(super) async fn update(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 }
 
 /// Ends the active window.
+#[utoipa::path(post, path = "/invoke/ops_maintenance_end", request_body = End,
+    responses((status = 200, description = "The window.", body = crate::http::reply::Good<'static, crate::http::ops::view::WindowView>)))]
 pub(super) async fn end(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: End = input::json(&call.body)?;
     let caller = request.caller(call)?;

@@ -15,6 +15,8 @@ mod listener;
 mod lists;
 mod maintenance;
 mod metrics;
+pub mod openapi;
+mod pages;
 mod people;
 mod quota;
 mod signing_key;
@@ -143,13 +145,21 @@ const FUNCTIONS: &[Named] = &[
 /// Declares an operator function's input: its own fields, and those every change accepts.
 macro_rules! operator_request {
     ($(#[$meta:meta])* pub(super) struct $name:ident { $($fields:tt)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, serde::Deserialize)]
+        #[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
         #[serde(deny_unknown_fields)]
+        $(#[$meta])*
         pub(super) struct $name {
+            /// Who is acting, as given by the caller.
+            #[schema(max_length = 256)]
             actor: Option<String>,
+            /// Why, in the caller's words.
+            #[schema(max_length = 256)]
             reason: Option<String>,
+            /// Why, as a code of the caller's.
+            #[schema(max_length = 256)]
             reason_code: Option<String>,
+            /// The caller's correlation id.
+            #[schema(max_length = 256)]
             correlation_id: Option<String>,
             $($fields)*
         }

@@ -18,7 +18,9 @@ use crate::projections::identity;
 
 operator_request! {
     pub(super) struct WhichUser {
+        /// The user, by e-mail address; or give `user_id`.
         email: Option<String>,
+        /// The user, by id; or give `email`.
         user_id: Option<String>,
     }
 }
@@ -26,22 +28,32 @@ operator_request! {
 operator_request! {
     /// A user who gets another passcode.
     pub(super) struct PasscodeReset {
+        /// The user, by e-mail address; or give `user_id`.
         email: Option<String>,
+        /// The user, by id; or give `email`.
         user_id: Option<String>,
+        /// The passcode.
+        #[schema(value_type = String, required = true, format = Password)]
         passcode: Option<crate::http::operator::Code>,
     }
 }
 
 operator_request! {
     /// A user who is let in again.
+    #[schema(as = UserLockLift)]
     pub(super) struct LockLift {
+        /// The user, by e-mail address; or give `user_id`.
         email: Option<String>,
+        /// The user, by id; or give `email`.
         user_id: Option<String>,
+        /// The address whose wrong passcodes are forgotten; all without it.
         address: Option<String>,
     }
 }
 
 /// Shows a user, by id or address.
+#[utoipa::path(post, path = "/invoke/uas_user_get", request_body = WhichUser,
+    responses((status = 200, description = "The user.", body = crate::http::reply::Good<'static, crate::http::uas::UserView>)))]
 pub(super) async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichUser = input::json(&call.body)?;
     request.caller(call)?;
@@ -50,16 +62,22 @@ pub(super) async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
 }
 
 /// Keeps a user from signing in, and ends the user's sessions.
+#[utoipa::path(post, path = "/invoke/uas_user_disable", request_body = WhichUser,
+    responses((status = 200, description = "The user.", body = crate::http::reply::Good<'static, crate::http::uas::UserView>)))]
 pub(super) async fn disable(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     change(app, call, |user_id| UserCommand::Disable { user_id }).await
 }
 
 /// Enables a user to sign in again.
+#[utoipa::path(post, path = "/invoke/uas_user_enable", request_body = WhichUser,
+    responses((status = 200, description = "The user.", body = crate::http::reply::Good<'static, crate::http::uas::UserView>)))]
 pub(super) async fn enable(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     change(app, call, |user_id| UserCommand::Enable { user_id }).await
 }
 
 /// Confirms a user's address, so that the user can sign in.
+#[utoipa::path(post, path = "/invoke/uas_user_verify", request_body = WhichUser,
+    responses((status = 200, description = "The user.", body = crate::http::reply::Good<'static, crate::http::uas::UserView>)))]
 pub(super) async fn verify(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     change(app, call, |user_id| UserCommand::Verify { user_id }).await
 }
@@ -78,6 +96,8 @@ async fn change(
 }
 
 /// Sets a user's passcode, and ends the user's sessions.
+#[utoipa::path(post, path = "/invoke/uas_passcode_reset", request_body = PasscodeReset,
+    responses((status = 200, description = "The user.", body = crate::http::reply::Good<'static, crate::http::uas::UserView>)))]
 pub(super) async fn reset_passcode(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: PasscodeReset = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -92,6 +112,8 @@ pub(super) async fn reset_passcode(app: &AppState, call: &mut Call<'_>) -> Resul
 }
 
 /// Clears the wrong passcodes counted for a user.
+#[utoipa::path(post, path = "/invoke/uas_lock_lift", request_body = LockLift,
+    responses((status = 200, description = "The user.", body = crate::http::reply::Good<'static, crate::http::uas::UserView>)))]
 pub(super) async fn lift_lock(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: LockLift = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -103,6 +125,8 @@ pub(super) async fn lift_lock(app: &AppState, call: &mut Call<'_>) -> Result<Rep
 }
 
 /// Ends the sessions of a user.
+#[utoipa::path(post, path = "/invoke/usm_sessions_close", request_body = WhichUser,
+    responses((status = 200, description = "`user_id`, and how many sessions were `closed`.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn close_sessions(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichUser = input::json(&call.body)?;
     let caller: Caller = request.caller(call)?;

@@ -15,22 +15,29 @@ use crate::http::{input, usage};
 use crate::projections::identity;
 
 /// The org whose use is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct UsageQuery {
+    /// The org.
+    #[schema(value_type = String, required = true)]
     orgcode: Option<String>,
 }
 
 operator_request! {
     /// Limits to set for an org.
     pub(super) struct QuotaSet {
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
         /// By quota: the limit, 0 for none; `null` for that of the settings again.
+        #[schema(value_type = std::collections::BTreeMap<String, Option<u64>>, required = true)]
         limits: Option<BTreeMap<String, Option<u64>>>,
     }
 }
 
 /// Shows what an org uses and its limits.
+#[utoipa::path(post, path = "/invoke/ofm_usage", request_body = UsageQuery,
+    responses((status = 200, description = "What the org uses, and what it may use.", body = crate::http::reply::Good<'static, crate::http::usage::UsageView>)))]
 pub(super) async fn show(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: UsageQuery = input::json(&call.body)?;
     let org = org(app, call, query.orgcode.as_deref())?;
@@ -38,6 +45,8 @@ pub(super) async fn show(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
 }
 
 /// Sets limits for an org, from the next command on. What there is stays, also when it is more.
+#[utoipa::path(post, path = "/invoke/ofm_quota_set", request_body = QuotaSet,
+    responses((status = 200, description = "What the org uses, and what it may use.", body = crate::http::reply::Good<'static, crate::http::usage::UsageView>)))]
 pub(super) async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: QuotaSet = input::json(&call.body)?;
     let caller = request.caller(call)?;

@@ -14,12 +14,16 @@ use crate::http::{idempotency, input};
 operator_request! {
     /// A new signing key.
     pub(super) struct SigningKeyRotate {
+        /// Earlier keys verify no longer.
         at_once: Option<bool>,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
     }
 }
 
 /// Has a new key sign from now on. Returns all keys.
+#[utoipa::path(post, path = "/invoke/ops_signing_key_rotate", request_body = SigningKeyRotate,
+    responses((status = 200, description = "`items`: the keys that verify, the one that signs first.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn rotate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: SigningKeyRotate = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -35,6 +39,8 @@ pub(super) async fn rotate(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 }
 
 /// Lists the keys that verify, the one that signs first.
+#[utoipa::path(post, path = "/invoke/ops_signing_key_list", request_body = Nothing,
+    responses((status = 200, description = "`items`: the keys that verify, the one that signs first.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Nothing {} = input::json(&call.body)?;
     all(app)

@@ -21,9 +21,15 @@ use crate::projections::ops;
 operator_request! {
     /// A token to make.
     pub(super) struct TokenCreate {
+        /// The token's name.
+        #[schema(value_type = String, required = true)]
         name: Option<String>,
+        /// One or more of `metrics`, `read`, `tenants`, `destroy` and `all`.
+        #[schema(value_type = Vec<String>, required = true)]
         scopes: Option<Vec<String>>,
+        /// RFC 3339: until when.
         expires_at: Option<String>,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
     }
 }
@@ -31,8 +37,12 @@ operator_request! {
 operator_request! {
     /// A token that gets a successor.
     pub(super) struct TokenRotate {
+        /// The token's name.
+        #[schema(value_type = String, required = true)]
         name: Option<String>,
+        /// For how long the old token still works.
         overlap_seconds: Option<u64>,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
     }
 }
@@ -40,6 +50,8 @@ operator_request! {
 operator_request! {
     /// A token to end.
     pub(super) struct TokenRevoke {
+        /// The token's name.
+        #[schema(value_type = String, required = true)]
         name: Option<String>,
     }
 }
@@ -47,17 +59,22 @@ operator_request! {
 operator_request! {
     /// A token of an identity provider to end.
     pub(super) struct JwtRevoke {
+        /// The id of the token to end.
+        #[schema(value_type = String, required = true)]
         jti: Option<String>,
+        /// RFC 3339: until when.
         expires_at: Option<String>,
     }
 }
 
 /// The body of a function that takes no inputs: an empty object.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
 
 /// Makes a token. It is shown this once.
+#[utoipa::path(post, path = "/invoke/ops_token_create", request_body = TokenCreate,
+    responses((status = 200, description = "The token with its secret `operator_token`, which is shown this once.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TokenCreate = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -81,6 +98,8 @@ pub(super) async fn create(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 }
 
 /// Replaces a token by a new one of the same name and scopes, which is shown this once.
+#[utoipa::path(post, path = "/invoke/ops_token_rotate", request_body = TokenRotate,
+    responses((status = 200, description = "The token with its new secret `operator_token`, which is shown this once.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn rotate(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TokenRotate = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -120,6 +139,8 @@ pub(super) async fn rotate(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 }
 
 /// Ends a token at once.
+#[utoipa::path(post, path = "/invoke/ops_token_revoke", request_body = TokenRevoke,
+    responses((status = 200, description = "The token, revoked.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn revoke(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TokenRevoke = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -140,6 +161,8 @@ pub(super) async fn revoke(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 }
 
 /// Lists all tokens by name, the one of the first start first.
+#[utoipa::path(post, path = "/invoke/ops_token_list", request_body = Nothing,
+    responses((status = 200, description = "`items`: each token without its secret.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Nothing {} = input::json(&call.body)?;
     let tokens = ops::operator_tokens(&app.store)?;
@@ -152,6 +175,8 @@ pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
 }
 
 /// Ends a token of an identity provider before its time.
+#[utoipa::path(post, path = "/invoke/ops_jwt_revoke", request_body = JwtRevoke,
+    responses((status = 200, description = "`jti`, and `until` when it is refused.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn revoke_jwt(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: JwtRevoke = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -171,6 +196,8 @@ pub(super) async fn revoke_jwt(app: &AppState, call: &mut Call<'_>) -> Result<Re
 }
 
 /// Lists the tokens of an identity provider that were revoked and have not ended yet.
+#[utoipa::path(post, path = "/invoke/ops_jwt_list", request_body = Nothing,
+    responses((status = 200, description = "`items`: each with its `jti` and `until`.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn list_jwts(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let Nothing {} = input::json(&call.body)?;
     let revoked = ops::revoked_jwts(&app.store)?;

@@ -19,9 +19,11 @@ const ENTRIES_MAX: u64 = 10_000;
 const READ_ENTRIES: u64 = 500;
 
 /// The request id, and the positions to search.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TraceRequest {
+    /// The id of the request.
+    #[schema(value_type = String, required = true)]
     request_id: Option<String>,
     /// The last position to read; the journal's last without it.
     until: Option<u64>,
@@ -29,6 +31,8 @@ struct TraceRequest {
 
 /// Finds the entries of a request among the newest, newest first, and lists erased ones without an order. Each is read and
 /// checked, since no index leads to them; `next_until` is where the next call continues.
+#[utoipa::path(post, path = "/invoke/ops_trace", request_body = TraceRequest,
+    responses((status = 200, description = "`items`: the entries of the request, newest first; `next_until` unless all of the journal was read.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn find(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TraceRequest = input::json(&call.body)?;
     let id = request.request_id.filter(|id| is_request_id(id));

@@ -28,9 +28,16 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 operator_request! {
     /// A container whose tags' lists are to be scrubbed.
     pub(super) struct TagScrub {
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
+        /// The container.
+        #[schema(value_type = String, required = true)]
         container: Option<String>,
+        /// Items that a call reads: 100 by default, 1 to 1,000.
+        #[schema(value_type = Option<i64>)]
         max_items: Option<Count>,
+        /// The `next_token` of the page before.
         next_token: Option<String>,
     }
 }
@@ -38,10 +45,19 @@ operator_request! {
 operator_request! {
     /// A container to clean up.
     pub(super) struct Cleanup {
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
+        /// The container.
+        #[schema(value_type = String, required = true)]
         container: Option<String>,
+        /// Days that leftovers are kept; the settings' without it.
+        #[schema(value_type = Option<i64>)]
         retention_days: Option<Count>,
+        /// Items that a call reads: 100 by default, 1 to 1,000.
+        #[schema(value_type = Option<i64>)]
         max_items: Option<Count>,
+        /// The `next_token` of the page before.
         next_token: Option<String>,
     }
 }
@@ -49,10 +65,18 @@ operator_request! {
 operator_request! {
     /// A container to compare, and to mend.
     pub(super) struct Reconcile {
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
+        /// The container.
+        #[schema(value_type = String, required = true)]
         container: Option<String>,
+        /// `report-only`, the default, or `repair`.
         mode: Option<String>,
+        /// Items that a call reads: 100 by default, 1 to 1,000.
+        #[schema(value_type = Option<i64>)]
         max_items: Option<Count>,
+        /// The `next_token` of the page before.
         next_token: Option<String>,
     }
 }
@@ -74,6 +98,8 @@ impl<'de> Deserialize<'de> for Count {
 }
 
 /// Compares records, their rows and their content; in mode `repair` mends what does not fit.
+#[utoipa::path(post, path = "/invoke/mrs_reconcile", request_body = Reconcile,
+    responses((status = 200, description = "`scanned`, `drift`: each finding with its remedy, `repaired`; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn reconcile(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Reconcile = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -130,6 +156,8 @@ fn drift(found: &Finding, mended: bool) -> Value {
 }
 
 /// Removes entries of doomed or missing records from the tags' lists.
+#[utoipa::path(post, path = "/invoke/mrs_tag_scrub", request_body = TagScrub,
+    responses((status = 200, description = "`scanned` and `removed`; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn tag_scrub(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: TagScrub = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -145,6 +173,8 @@ pub(super) async fn tag_scrub(app: &AppState, call: &mut Call<'_>) -> Result<Rep
 }
 
 /// Removes what was kept as long as it must, and then its bytes.
+#[utoipa::path(post, path = "/invoke/mrs_cleanup", request_body = Cleanup,
+    responses((status = 200, description = "`scanned`, `removed` by kind, and `bytes`; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn cleanup(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Cleanup = input::json(&call.body)?;
     let caller = request.caller(call)?;

@@ -18,44 +18,66 @@ use crate::projections::offboarding;
 
 operator_request! {
     /// An offboarding to approve.
+    #[schema(as = OffboardingApprove)]
     pub(super) struct Approve {
+        /// The operators' secret code.
+        #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
     }
 }
 
 operator_request! {
     /// An offboarding to cancel.
+    #[schema(as = OffboardingCancel)]
     pub(super) struct WhichOrg {
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
     }
 }
 
 operator_request! {
     /// An export to make.
+    #[schema(as = ExportRequest)]
     pub(super) struct NewExport {
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
     }
 }
 
 /// The org whose offboarding is returned.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = OffboardingQuery)]
 struct StatusQuery {
+    /// The org.
+    #[schema(value_type = String, required = true)]
     orgcode: Option<String>,
 }
 
 /// The filters of a list of offboardings.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = OffboardingsQuery)]
 struct ListQuery {
+    /// The status.
     status: Option<String>,
+    /// Items a page: 8 by default, 1 to 256.
+    #[schema(value_type = Option<u64>)]
     limit: Option<LimitIn>,
+    /// The `next_token` of the page before.
     next_token: Option<String>,
 }
 
 /// Lists each org's last offboarding, in the order of the orgs' codes.
+#[utoipa::path(post, path = "/invoke/utl_offboarding_list", request_body = ListQuery,
+    responses((status = 200, description = "`items`: the last offboarding of each org; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: ListQuery = input::json(&call.body)?;
     let status = query.status.as_deref().map(status_of).transpose()?;
@@ -75,6 +97,8 @@ pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
 }
 
 /// Approves the offboarding of an org.
+#[utoipa::path(post, path = "/invoke/utl_offboarding_approve", request_body = Approve,
+    responses((status = 200, description = "The offboarding, and the exports.", body = crate::http::reply::Good<'static, crate::http::utl::OffboardingView>)))]
 pub(super) async fn approve(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Approve = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -86,6 +110,8 @@ pub(super) async fn approve(app: &AppState, call: &mut Call<'_>) -> Result<Reply
 }
 
 /// Calls an offboarding off.
+#[utoipa::path(post, path = "/invoke/utl_offboarding_cancel", request_body = WhichOrg,
+    responses((status = 200, description = "The offboarding, and the exports.", body = crate::http::reply::Good<'static, crate::http::utl::OffboardingView>)))]
 pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -95,6 +121,8 @@ pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 }
 
 /// Shows an org's last offboarding, and its exports.
+#[utoipa::path(post, path = "/invoke/utl_offboarding_status", request_body = StatusQuery,
+    responses((status = 200, description = "The offboarding, and the exports.", body = crate::http::reply::Good<'static, crate::http::utl::OffboardingView>)))]
 pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: StatusQuery = input::json(&call.body)?;
     let org = org(call, query.orgcode.as_deref())?;
@@ -102,6 +130,8 @@ pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 }
 
 /// Exports an org independently of any offboarding.
+#[utoipa::path(post, path = "/invoke/utl_export", request_body = NewExport,
+    responses((status = 200, description = "The offboarding, and the exports.", body = crate::http::reply::Good<'static, crate::http::utl::OffboardingView>)))]
 pub(super) async fn export(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewExport = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -117,6 +147,8 @@ pub(super) async fn export(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 }
 
 /// Lists the files of an export.
+#[utoipa::path(post, path = "/invoke/utl_export_list", request_body = FilesQuery,
+    responses((status = 200, description = "The files of the export.", body = crate::http::reply::Good<'static, crate::http::utl::export::FilesAnswer>)))]
 pub(super) async fn export_list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FilesQuery = input::json(&call.body)?;
     let org = org(call, query.orgcode.as_deref())?;
@@ -124,6 +156,8 @@ pub(super) async fn export_list(app: &AppState, call: &mut Call<'_>) -> Result<R
 }
 
 /// Returns where a file of an export is.
+#[utoipa::path(post, path = "/invoke/utl_export_file", request_body = FileQuery,
+    responses((status = 200, description = "Where the file is.", body = crate::http::reply::Good<'static, crate::http::utl::export::FileAnswer>)))]
 pub(super) async fn export_file(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FileQuery = input::json(&call.body)?;
     let org = org(call, query.orgcode.as_deref())?;

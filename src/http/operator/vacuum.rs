@@ -22,13 +22,21 @@ use crate::projections::{identity, ops};
 operator_request! {
     /// Everything to erase.
     pub(super) struct VacuumAll {
+        /// The operators' secret code.
+        #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
+        /// Exactly the phrase that the refusal names.
+        #[schema(value_type = String, required = true)]
         confirmation_phrase: Option<String>,
         #[serde(default)]
+        /// Counts, and changes nothing.
         dry_run: bool,
+        /// The plan of a dry run: refused if there is other data by now.
         plan_id: Option<String>,
         #[serde(default)]
+        /// Also erases what holds keep.
         override_holds: bool,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
     }
 }
@@ -36,11 +44,18 @@ operator_request! {
 operator_request! {
     /// An org to erase.
     pub(super) struct VacuumOrg {
+        /// The operators' secret code.
+        #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
+        /// The org.
+        #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
         #[serde(default)]
+        /// Counts, and changes nothing.
         dry_run: bool,
+        /// The plan of a dry run: refused if there is other data by now.
         plan_id: Option<String>,
+        /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
     }
 }
@@ -48,20 +63,28 @@ operator_request! {
 operator_request! {
     /// A vacuum to cancel.
     pub(super) struct VacuumCancel {
+        /// The operators' secret code.
+        #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
+        /// The vacuum.
+        #[schema(value_type = String, required = true)]
         vacuum_id: Option<String>,
     }
 }
 
 /// The vacuum that is returned.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct VacuumQuery {
+    /// The vacuum.
     vacuum_id: Option<String>,
+    /// The org.
     orgcode: Option<String>,
 }
 
 /// Asks for everything to be erased.
+#[utoipa::path(post, path = "/invoke/ops_vacuum_all", request_body = VacuumAll,
+    responses((status = 200, description = "The vacuum.", body = crate::http::reply::Good<'static, crate::http::ops::view::VacuumView>)))]
 pub(super) async fn all(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: VacuumAll = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -92,6 +115,8 @@ pub(super) async fn all(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
 }
 
 /// Asks for an org to be erased.
+#[utoipa::path(post, path = "/invoke/ops_vacuum_org", request_body = VacuumOrg,
+    responses((status = 200, description = "The vacuum.", body = crate::http::reply::Good<'static, crate::http::ops::view::VacuumView>)))]
 pub(super) async fn org(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: VacuumOrg = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -131,6 +156,8 @@ pub(super) async fn org(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
 }
 
 /// Calls a pending vacuum off.
+#[utoipa::path(post, path = "/invoke/ops_vacuum_cancel", request_body = VacuumCancel,
+    responses((status = 200, description = "The vacuum.", body = crate::http::reply::Good<'static, crate::http::ops::view::VacuumView>)))]
 pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: VacuumCancel = input::json(&call.body)?;
     let caller = request.caller(call)?;
@@ -148,6 +175,8 @@ pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 }
 
 /// Shows a vacuum: the named one, else the one that is not over, else the last that was. With an org only one of that.
+#[utoipa::path(post, path = "/invoke/ops_vacuum_status", request_body = VacuumQuery,
+    responses((status = 200, description = "The vacuum.", body = crate::http::reply::Good<'static, crate::http::ops::view::VacuumView>)))]
 pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: VacuumQuery = input::json(&call.body)?;
     let org = query.orgcode.as_deref().map(OrgCode::parse).transpose()?;
@@ -168,9 +197,12 @@ pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 
 /// The options of a vacuum to request.
 struct Asked {
+    /// Counts, and changes nothing.
     dry_run: bool,
     reason: String,
+    /// The plan of a dry run: refused if there is other data by now.
     plan_id: Option<String>,
+    /// Also erases what holds keep.
     override_holds: bool,
 }
 

@@ -79,7 +79,7 @@ impl From<&Window> for WindowView {
 }
 
 /// The amount that a vacuum erases of one service.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ServiceView {
     service: String,
     /// `skipped`, or the vacuum's own.
@@ -96,14 +96,14 @@ pub struct ServiceView {
 }
 
 /// What is held, and why.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct HeldView {
     items: u64,
     reason: String,
 }
 
 /// The progress of a running vacuum.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ProgressView {
     /// The step being done.
     pub step: &'static str,
@@ -114,7 +114,7 @@ pub struct ProgressView {
 }
 
 /// A vacuum as operators see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct VacuumView {
     vacuum_id: String,
     kind: &'static str,

@@ -18,7 +18,7 @@ use crate::http::state::AppState;
 use crate::offload;
 
 /// Which export's files, and how many at a time.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct FilesQuery {
@@ -29,13 +29,14 @@ pub(crate) struct FilesQuery {
     pub(crate) export_id: Option<String>,
     /// Files a page: 8 by default, 1 to 256.
     #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<u64>)]
     pub(crate) limit: Option<LimitIn>,
     /// The next_token of the page before.
     pub(crate) next_token: Option<String>,
 }
 
 /// The file of an export that is asked for.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct FileQuery {
