@@ -34,8 +34,9 @@ const HASHES: &str = "_hash";
 const KEPT_SESSION: &str = "kept_session";
 
 /// Which entries, and how many at a time.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = JournalQuery)]
 struct ReadRequest {
     /// The first position; without it, and without the others, the newest entries.
     from: Option<u64>,
@@ -43,7 +44,10 @@ struct ReadRequest {
     stream: Option<String>,
     /// The request's entries, newest first.
     request_id: Option<String>,
+    /// Items a page: 8 by default, 1 to 256.
+    #[schema(value_type = Option<u64>)]
     limit: Option<LimitIn>,
+    /// The `next_token` of the page before.
     next_token: Option<String>,
 }
 
@@ -79,6 +83,8 @@ struct Page {
 
 /// Shows entries with their headers, hashes and events. What credentials are recognised by is left out, and so are
 /// payloads.
+#[utoipa::path(post, path = "/invoke/journal_read", request_body = ReadRequest,
+    responses((status = 200, description = "`items`: entries with their headers, hashes and events; the `head` of the journal; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn read(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: ReadRequest = input::json(&call.body)?;
     let (selection, filters) = request.selection()?;

@@ -54,16 +54,23 @@ struct UserSummary {
 }
 
 /// Which vacuums, and how many at a time.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct VacuumsQuery {
+    /// The status.
     status: Option<String>,
+    /// The org.
     orgcode: Option<String>,
+    /// Items a page: 8 by default, 1 to 256.
+    #[schema(value_type = Option<u64>)]
     limit: Option<LimitIn>,
+    /// The `next_token` of the page before.
     next_token: Option<String>,
 }
 
 /// Lists the vacuums, newest first.
+#[utoipa::path(post, path = "/invoke/ops_vacuum_list", request_body = VacuumsQuery,
+    responses((status = 200, description = "`items`: vacuums, newest first; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn vacuums(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: VacuumsQuery = input::json(&call.body)?;
     let status = query.status.as_deref().map(vacuum_status).transpose()?;

@@ -39,7 +39,7 @@ pub(super) async fn answer(gateway: &Gateway) -> HttpResponse {
 }
 
 /// How much of the last hour, and which series.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RecentRequest {
     /// 1 to 60; 60 without it.
@@ -49,6 +49,8 @@ struct RecentRequest {
 }
 
 /// Shows the last hour of some metrics, with what is least, most and average of each.
+#[utoipa::path(post, path = "/invoke/metrics_recent", request_body = RecentRequest,
+    responses((status = 200, description = "`items`: each series with its values; the `times` of the samples.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn recent(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: RecentRequest = input::json(&call.body)?;
     let minutes = match request.minutes {

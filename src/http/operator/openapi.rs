@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::FUNCTIONS;
 use super::{
-    audit, backup, clock, code, erasure, hold, identity, import, jobs, lists, maintenance, people,
-    quota, signing_key, token, trace, upkeep, utl, vacuum,
+    audit, backup, clock, code, erasure, hold, identity, import, jobs, journal, lists, maintenance,
+    metrics, people, quota, signing_key, token, trace, upkeep, utl, vacuum, windows,
 };
 use crate::http::document::{Document, Media};
 use crate::http::explorer::reference_of;
@@ -70,6 +70,17 @@ const DESCRIBED: &[(&str, Described)] = &[
         "ops_vacuum_status",
         Described::of::<vacuum::__path_status>(),
     ),
+    ("ops_vacuum_list", Described::of::<lists::__path_vacuums>()),
+    (
+        "ops_maintenance_list",
+        Described::of::<windows::__path_list>(),
+    ),
+    (
+        "ops_maintenance_get",
+        Described::of::<windows::__path_get>(),
+    ),
+    ("journal_read", Described::of::<journal::__path_read>()),
+    ("metrics_recent", Described::of::<metrics::__path_recent>()),
     ("ops_audit", Described::of::<audit::__path_list>()),
     ("ops_clock_status", Described::of::<clock::__path_status>()),
     (

@@ -24,18 +24,24 @@ const SHOWN_IN_LISTS: usize = 16;
 const SHOWN_ALONE: usize = UPDATES_MAX + 16;
 
 /// Which windows, and how many at a time.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct WindowsQuery {
+    /// The status.
     status: Option<String>,
+    /// Items a page: 8 by default, 1 to 256.
+    #[schema(value_type = Option<u64>)]
     limit: Option<LimitIn>,
+    /// The `next_token` of the page before.
     next_token: Option<String>,
 }
 
 /// The window that is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct WindowQuery {
+    /// The window.
+    #[schema(value_type = String, required = true)]
     maintenance_id: Option<String>,
 }
 
@@ -54,6 +60,8 @@ struct OperatorWindow {
 }
 
 /// Lists the windows, newest first.
+#[utoipa::path(post, path = "/invoke/ops_maintenance_list", request_body = WindowsQuery,
+    responses((status = 200, description = "`items`: windows, newest first, with what happened to each; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WindowsQuery = input::json(&call.body)?;
     let status = query.status.as_deref().map(window_status).transpose()?;
@@ -78,6 +86,8 @@ pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
 }
 
 /// Shows one window with all that happened to it.
+#[utoipa::path(post, path = "/invoke/ops_maintenance_get", request_body = WindowQuery,
+    responses((status = 200, description = "The window, and what happened to it.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn get(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: WindowQuery = input::json(&call.body)?;
     let id = text(
