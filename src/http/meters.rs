@@ -52,7 +52,7 @@ const LIMITS: &[&str] = &[
 ];
 
 /// What is served besides the gateway's routes: method and path.
-const OTHERS: [(&str, &str); 8] = [
+const OTHERS: [(&str, &str); 7] = [
     ("_OTHER", "unknown"),
     ("GET", "/content/{token}"),
     ("PUT", "/content/{token}"),
@@ -60,7 +60,6 @@ const OTHERS: [(&str, &str); 8] = [
     ("POST", "/invoke/{function}"),
     ("PUT", "/import/{content}"),
     ("GET", "/metrics"),
-    ("GET", "/{page}"),
 ];
 
 /// The label under which a request is counted.
@@ -80,8 +79,6 @@ pub enum Place {
     Import,
     /// A scrape of the metrics.
     Metrics,
-    /// The explorer of the operators' functions, its files and its document.
-    Explorer,
 }
 
 /// The label under which requests to a route are counted.
@@ -260,7 +257,6 @@ impl HttpMeters {
             Place::Invoke => 4,
             Place::Import => 5,
             Place::Metrics => 6,
-            Place::Explorer => 7,
         };
         self.counted.len() - OTHERS.len() + other
     }

@@ -8,7 +8,7 @@ use metarecord::config::Settings;
 use super::page::{Page, root};
 
 /// Endings of the names of files that are in the repository.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     ".rs",
     ".md",
     ".sh",

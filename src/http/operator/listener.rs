@@ -8,7 +8,7 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::dispatch::{SERVICE, check_head, identify, invoke};
-use super::{import, metrics, pages};
+use super::{documents, import, metrics};
 use crate::domain::operator_token::TokenScope;
 use crate::domain::{ErrorTag, Rejection};
 use crate::http::auth::operator::{Identified, OperatorAccess, permit};
@@ -86,10 +86,9 @@ async fn serve(
         trace.note_answer(&response, OK);
         return response;
     }
-    if let Some(page) = pages::find(path) {
-        measured.at(Place::Explorer);
+    if let Some(page) = documents::find(path) {
         trace.route = page.route;
-        return pages::answer(gateway, page, (&operator, &head), &trace);
+        return documents::answer(gateway, page, (&operator, &head), &trace);
     }
     if path.starts_with(import::CONTENT) {
         trace.service = "utl";
