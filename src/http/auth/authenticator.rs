@@ -101,7 +101,7 @@ impl Authenticator {
             }
             (None, None) => match token {
                 Some(token) => self.bearer_of(token),
-                None if self.header_identity => self.from_headers(head),
+                None if self.header_identity => self.principal_from_headers(head),
                 None if authorization == Authorization::Other => {
                     Err(invalid(Denial::CredentialMalformed).into())
                 }
@@ -138,7 +138,7 @@ impl Authenticator {
     }
 
     /// The caller whom headers name, when the request comes from this machine and was not passed on by another.
-    fn from_headers(&self, head: &RequestHead<'_>) -> Result<Principal, Refusal> {
+    fn principal_from_headers(&self, head: &RequestHead<'_>) -> Result<Principal, Refusal> {
         let headers = head.headers;
         let passed_on = FORWARDING.iter().any(|name| headers.contains_key(*name));
         let local = head.peer.is_some_and(|peer| peer.ip().is_loopback());
