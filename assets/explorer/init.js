@@ -80,7 +80,11 @@
       follow(plain, token, (text) => {
         const page = new DOMParser().parseFromString(text, "text/html");
         document.title = page.title;
-        document.documentElement.replaceWith(document.adoptNode(page.documentElement));
+        // The icon stays: without it a browser asks for one.
+        const styles = (from) => from.querySelectorAll("link[rel=stylesheet]");
+        styles(document).forEach((style) => style.remove());
+        styles(page).forEach((style) => document.head.append(document.adoptNode(style)));
+        document.body.replaceWith(document.adoptNode(page.body));
         scrollTo(0, 0);
       });
       follow(document.getElementById("document"), token, (text) => {
