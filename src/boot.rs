@@ -53,7 +53,7 @@ pub use self::first_steps::FirstSteps;
 pub use self::listen::{can_listen, can_listen_for_operators};
 pub use self::options::Options;
 pub(crate) use self::tls::ENDING_DAYS;
-pub use self::tls::{days_left, plain_addresses, tls_files};
+pub use self::tls::{days_left, is_loopback, plain_addresses, tls_files};
 
 /// The prefix of a Unix socket's address.
 const SOCKET: &str = "unix:";

@@ -3,6 +3,7 @@
 //! The settings file overrides defaults, the environment overrides the file, `--set` the environment, and flags of their own
 //! `--set`. `table.rs` declares all settings.
 
+mod duration;
 #[cfg(test)]
 mod each;
 mod error;

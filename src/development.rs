@@ -200,9 +200,13 @@ pub(crate) fn publish(data_dir: &Path, announced: &Announced<'_>) -> std::io::Re
     let profiles = data_dir.join("profiles.toml");
     // A socket's path may hold what has a meaning in TOML.
     let operator_url = toml::Value::from(*operator_url);
+    // Nor can a path that is no text be written there.
+    let directory = data_dir.to_str().map_or_else(String::new, |path| {
+        format!("data_dir = {}\n", toml::Value::from(path))
+    });
     let profile = |name: &str| {
         format!(
-            "[{name}]\nbase_url = \"{}\"\noperator_url = {operator_url}\noperator_token = \"{operator_token}\"\nsession_guid = \"{}\"\norgcode = \"{}\"\n",
+            "[{name}]\nbase_url = \"{}\"\noperator_url = {operator_url}\noperator_token = \"{operator_token}\"\nsession_guid = \"{}\"\norgcode = \"{}\"\n{directory}",
             base_url, seeded.session_guid, seeded.orgcode
         )
     };

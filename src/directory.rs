@@ -21,7 +21,8 @@ use crate::private;
 use crate::reserve;
 
 pub use self::around::around;
-pub use self::ask::{ask, must_not_be_a_file};
+use self::ask::environment;
+pub use self::ask::{DEVELOPMENT, ask, journal_of, must_not_be_a_file};
 use self::ask::{file_above, not_a_directory};
 pub use self::error::DirectoryError;
 use self::error::io;
@@ -199,7 +200,7 @@ impl Directory {
 
     /// The commit log and its database.
     pub fn journal(&self) -> PathBuf {
-        self.root.join("journal")
+        journal_of(&self.root)
     }
 
     /// The directory of the projections, which may be deleted while stopped.
@@ -348,14 +349,6 @@ fn close_to_others(root: &Path) -> Result<bool, DirectoryError> {
             place: root.display().to_string(),
             source,
         }),
-    }
-}
-
-fn environment(development: bool) -> &'static str {
-    if development {
-        "development"
-    } else {
-        "production"
     }
 }
 

@@ -18,6 +18,7 @@ talk_to data
 . "$root/tests/examples/day_server.sh"
 . "$root/tests/examples/day_people.sh"
 . "$root/tests/examples/day_tools.sh"
+. "$root/tests/examples/day_first.sh"
 stop server
 . "$root/tests/examples/places.sh"
 . "$root/tests/examples/tokens.sh"

@@ -1,5 +1,6 @@
 //! Making a data directory out of a backup: checked first, written next to its place, and moved there only when complete.
 
+use std::any::Any;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -49,6 +50,22 @@ pub enum Outcome {
     Damaged(Box<Report>),
 }
 
+/// What a program that can be ended by a signal does about a restore that is not finished.
+pub trait Endings {
+    /// Makes a directory that is removed should the program be ended, until the first of what is returned is dropped.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    fn unfinished(
+        &self,
+        path: &Path,
+        make: &mut dyn FnMut() -> Result<File, BackupError>,
+    ) -> Result<(Box<dyn Any>, File), BackupError>;
+
+    /// Does work during which the program is not ended.
+    fn uninterrupted(&self, work: &mut dyn FnMut());
+}
+
 /// Restores a backup.
 ///
 /// # Errors
@@ -57,6 +74,7 @@ pub enum Outcome {
 pub fn restore(
     order: &Order,
     now: Timestamp,
+    endings: &dyn Endings,
     progress: Progress<'_>,
 ) -> Result<Outcome, BackupError> {
     let place = Place::to_read(&order.from)?;
@@ -89,13 +107,17 @@ pub fn restore(
     } else {
         beside(&order.data_dir, UNFINISHED)?
     };
-    let _mark = begin(&new)?;
+    let _unfinished = endings.unfinished(&new, &mut || begin(&new))?;
     let made = build(&place, &manifest, &new).and_then(|()| {
-        if inside {
-            move_up(&new, &order.data_dir).map(|()| None)
-        } else {
-            take_place(&new, &order.data_dir, hold.is_some(), now)
-        }
+        let mut moved = Ok(None);
+        endings.uninterrupted(&mut || {
+            moved = if inside {
+                move_up(&new, &order.data_dir).map(|()| None)
+            } else {
+                take_place(&new, &order.data_dir, hold.is_some(), now)
+            };
+        });
+        moved
     });
     match made {
         Ok(set_aside) => Ok(Outcome::Restored(Box::new(Restored {

@@ -61,7 +61,7 @@ pub fn plain_addresses(options: &Options) -> Vec<&str> {
 }
 
 /// Whether an address is one of this machine alone. An address that cannot be listened on is reported elsewhere.
-fn is_loopback(address: &str) -> bool {
+pub fn is_loopback(address: &str) -> bool {
     let Ok(addresses) = std::net::ToSocketAddrs::to_socket_addrs(address) else {
         return true;
     };

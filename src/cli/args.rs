@@ -58,7 +58,7 @@ pub(super) struct Place {
     #[arg(long)]
     pub(super) record_id: String,
     /// The code of the record's cost centre, such as ABCD-1234-EFGH.
-    #[arg(long)]
+    #[arg(long, visible_alias = "cost-centre")]
     pub(super) cccode: Option<String>,
 }
 

@@ -2,7 +2,9 @@
 
 mod lease;
 
-use std::path::PathBuf;
+use std::any::Any;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
@@ -14,10 +16,11 @@ use super::cli_env::CliEnv;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::{Printer, ended};
-use super::profile::Profile;
+use super::profile::{self, Connection, Profile};
 use super::progress;
+use super::unfinished::{Unfinished, uninterrupted};
 use crate::backup::create::{self, Made, Making, Tally};
-use crate::backup::restore::{self, Outcome, Restored};
+use crate::backup::restore::{self, Endings, Outcome, Restored};
 use crate::backup::verify::{self, Report};
 use crate::backup::{BackupError, Manifest};
 use crate::clock::{Clock, Stopwatch};
@@ -69,9 +72,9 @@ struct CreateArgs {
     /// data directory.
     #[arg(value_name = "DIR")]
     backup: PathBuf,
-    /// The server's data directory.
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    data_dir: PathBuf,
+    /// The server's data directory [default: data_dir of the profile, else data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Back up the keys, too. Anybody who has them can forge sessions, URLs and operator calls; without them, existing
     /// sessions, keys and URLs become invalid.
     #[arg(long)]
@@ -100,11 +103,11 @@ struct RestoreArgs {
 /// The [`Failure`] of the verb.
 pub(super) fn run(
     arguments: &BackupArgs,
-    profile: &dyn Fn() -> Result<Profile, Failure>,
+    connection: &Connection,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let (facts, exit) = match &arguments.verb {
-        Verb::Create(arguments) => arguments.run(profile)?,
+        Verb::Create(arguments) => arguments.run(connection)?,
         Verb::Verify { backup } => {
             let mut told = Told::default();
             let report = verify::verify(backup, &mut |bytes| told.at(bytes))?;
@@ -128,17 +131,15 @@ pub(super) fn run(
 }
 
 impl CreateArgs {
-    fn run(
-        &self,
-        profile: &dyn Fn() -> Result<Profile, Failure>,
-    ) -> Result<(Value, Exit), Failure> {
+    fn run(&self, connection: &Connection) -> Result<(Value, Exit), Failure> {
         let (since, clock) = (Stopwatch::start(), Clock::system());
+        let (data_dir, _) = profile::data_dir(self.data_dir.clone(), connection)?;
         if self.with_keys {
             CliEnv::of_process()
                 .note("The backup includes the keys: protect it as well as the server.");
         }
         let order = create::Order {
-            data_dir: self.data_dir.clone(),
+            data_dir: data_dir.clone(),
             into: self.backup.clone(),
             with_keys: self.with_keys,
         };
@@ -150,22 +151,20 @@ impl CreateArgs {
             ));
             spinner.tick();
         };
-        let (marker, _) =
-            directory::read_marker(&self.data_dir, SCHEMAS).map_err(BackupError::from)?;
-        let made = match directory::hold_to_read(&self.data_dir) {
+        let (marker, _) = directory::read_marker(&data_dir, SCHEMAS).map_err(BackupError::from)?;
+        let made = match directory::hold_to_read(&data_dir) {
             Ok(_hold) => {
                 let making = Making::begin(order)?;
-                let head = replay::head(&self.data_dir.join("journal"));
+                let head = replay::head(&data_dir.join("journal"));
                 let head = head.map_err(BackupError::from)?;
                 making.up_to(&head, clock.now(), &mut progress)?.publish()?
             }
             Err(DirectoryError::Held { .. }) => {
-                let profile = profile()?;
-                check_server(&profile, &self.data_dir, marker.directory_id.as_deref())?;
+                let profile = Profile::load(connection, &|name| std::env::var_os(name))?;
+                check_server(&profile, &data_dir, marker.directory_id.as_deref())?;
                 let mut making = Making::begin(order)?;
                 making.ahead(&mut progress)?;
-                let lease =
-                    Lease::begin(&profile, &self.data_dir, with(Map::new(), &self.remarks))?;
+                let lease = Lease::begin(&profile, &data_dir, with(Map::new(), &self.remarks))?;
                 let ready =
                     making.up_to(lease.head(), clock.now(), &mut |tally| progress(tally))?;
                 lease.end()?;
@@ -207,6 +206,24 @@ impl CreateArgs {
     }
 }
 
+/// Removes what a signal breaks off.
+struct Signals;
+
+impl Endings for Signals {
+    fn unfinished(
+        &self,
+        path: &Path,
+        make: &mut dyn FnMut() -> Result<File, BackupError>,
+    ) -> Result<(Box<dyn Any>, File), BackupError> {
+        let (unfinished, file) = Unfinished::make(path, make)?;
+        Ok((Box::new(unfinished), file))
+    }
+
+    fn uninterrupted(&self, work: &mut dyn FnMut()) {
+        uninterrupted(work);
+    }
+}
+
 impl RestoreArgs {
     fn run(&self) -> Result<(Value, Exit), Failure> {
         let order = restore::Order {
@@ -216,7 +233,7 @@ impl RestoreArgs {
         };
         let mut told = Told::default();
         let now = Clock::system().now();
-        let outcome = restore::restore(&order, now, &mut |bytes| told.at(bytes))?;
+        let outcome = restore::restore(&order, now, &Signals, &mut |bytes| told.at(bytes))?;
         Ok(match outcome {
             Outcome::Restored(restored) => (self.facts(&restored), Exit::Success),
             Outcome::Damaged(report) => (report_facts(&report), Exit::Refused),

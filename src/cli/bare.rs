@@ -1,6 +1,7 @@
 //! What a verb prints that makes something: all of the answer, or only what a shell keeps in a variable.
 
 use clap::Args;
+use serde_json::Value;
 
 use super::cli_env::CliEnv;
 use super::exit::Exit;
@@ -59,10 +60,20 @@ impl BareArgs {
     }
 }
 
-/// Returns one text of a good answer.
+/// Returns one text of a good answer: a member, or one of the first or the last item of a list, such as `items.first.key_id`.
 fn alone(reply: Reply, name: &str) -> Result<String, Failure> {
     let reply = super::failure::granted(reply)?;
-    let text = reply.data()[name].as_str().map(table::clean);
+    let step = |value: &'_ Value, name: &str| -> Option<Value> {
+        match (value, name) {
+            (Value::Array(items), "first") => items.first().cloned(),
+            (Value::Array(items), "last") => items.last().cloned(),
+            (value, name) => value.get(name).cloned(),
+        }
+    };
+    let found = name
+        .split('.')
+        .try_fold(reply.data().clone(), |value, name| step(&value, name));
+    let text = found.as_ref().and_then(Value::as_str).map(table::clean);
     let status = reply.status;
     text.ok_or_else(|| TransportError::NotAnEnvelope { status }.into())
 }

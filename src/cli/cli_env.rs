@@ -99,13 +99,13 @@ impl CliEnv {
     pub(super) fn confirm(&mut self, what: &str) -> Result<(), Failure> {
         let (true, Some(screen)) = (self.typed, &mut self.screen) else {
             return Err(Failure::Usage(format!(
-                "this destroys {what} permanently, and there is no terminal to confirm it at; nothing was done. To go on without being asked, give --yes"
+                "this permanently destroys {what}, and there is no terminal to confirm it at; nothing was done. To go on without being asked, give --yes"
             )));
         };
         let unheard = |error: io::Error| {
             Failure::Usage(format!("cannot ask at the terminal: {error}; use --yes"))
         };
-        let question = format!("This destroys {what} permanently.\nType yes to continue: ");
+        let question = format!("This permanently destroys {what}.\nType yes to continue: ");
         screen.write_all(question.as_bytes()).map_err(unheard)?;
         screen.flush().map_err(unheard)?;
         let answer = line(&mut self.input).map_err(unheard)?;

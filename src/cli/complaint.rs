@@ -54,6 +54,7 @@ pub(super) fn of_reply(reply: &Reply) -> String {
 /// What is wrong, where the service speaks of headers and this program's caller of sessions and keys.
 fn own_words(reply: &Reply) -> Option<&'static str> {
     match (reply.tag(), reply.credential) {
+        _ if minor(reply) == Some("operators-address") => None,
         _ if is_set_already(reply) => Some("a secret code is set already"),
         (Some("invalid-session"), CredentialKind::Session) => {
             Some("the session has ended, was closed, or is not one of this server")
@@ -72,15 +73,26 @@ fn own_words(reply: &Reply) -> Option<&'static str> {
     }
 }
 
+/// The finer reason of a refusal.
+fn minor(reply: &Reply) -> Option<&str> {
+    reply.envelope["error"]["minor"]["tag"].as_str()
+}
+
 /// Whether a first secret code was to be set, and there is one.
 fn is_set_already(reply: &Reply) -> bool {
-    let error = &reply.envelope["error"];
-    reply.tag() == Some("secret-code-mismatch") && error["minor"]["tag"] == "old_secret_code"
+    reply.tag() == Some("secret-code-mismatch") && minor(reply) == Some("old_secret_code")
 }
 
 /// What to do about it, in words of the command line.
 fn advice(reply: &Reply) -> Option<String> {
     let advice = match (reply.tag()?, reply.credential) {
+        _ if minor(reply) == Some("version") => "see what there is with `g3n mrs versions`",
+        _ if minor(reply) == Some("gateway-address") => {
+            "give the operators' address: --operator-url, G3N_OPERATOR_URL, or operator_url of the profile"
+        }
+        _ if minor(reply) == Some("operators-address") => {
+            "give the gateway's address: --base-url, G3N_BASE_URL, or base_url of the profile"
+        }
         _ if is_set_already(reply) => "replace it with `g3n ops secret-set --rotate`",
         ("invalid-session", CredentialKind::Session) => "sign in with `g3n login`",
         ("invalid-session", CredentialKind::None) => {
@@ -119,6 +131,10 @@ fn advice(reply: &Reply) -> Option<String> {
 fn wait(reply: &Reply) -> Option<String> {
     let seconds: u64 = reply.header("retry-after")?.parse().ok()?;
     let unit = if seconds == 1 { "second" } else { "seconds" };
+    let message = reply.envelope["error"]["major"]["message"]["en_US"].as_str();
+    if message.is_some_and(|message| message.contains(&format!(" {seconds} {unit}"))) {
+        return None;
+    }
     Some(format!("try again in {seconds} {unit}"))
 }
 

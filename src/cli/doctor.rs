@@ -19,11 +19,13 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::finding::{self, Finding, is_good};
 use super::output::{Output, Printer};
-use super::profile::Connection;
+use super::profile::{self, Connection, Origin};
 use super::serve::ServeArgs;
 use crate::boot::Options;
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Settings;
+use crate::directory;
+use crate::journal::schema::SCHEMAS;
 use crate::os_error::OsError;
 use place::Holder;
 
@@ -69,29 +71,41 @@ pub(super) fn run(
     connection: &Connection,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let findings = examine(arguments, connection);
+    let given = arguments.serve.data_dir.clone();
+    // A profile that cannot be read is a finding.
+    let found = profile::data_dir(given, connection);
+    let (data_dir, origin) =
+        found.unwrap_or_else(|_| (arguments.serve.data_dir(), Origin::Default));
+    // A directory that a profile names is examined as what it is; every other one, as what is to be started.
+    let development =
+        arguments.serve.dev || origin == Origin::File && is_for_development(&data_dir);
+    let place = (data_dir.as_path(), development);
+    let findings = examine(arguments, connection, place);
     let printer = if arguments.json {
         Printer::asked(Some(Output::Json))
     } else {
         *printer
     };
-    let data_dir = arguments.serve.data_dir.display().to_string();
+    let data_dir = data_dir.display().to_string();
     let facts = json!({"data_dir": data_dir, "strict": arguments.strict, "version": env!("CARGO_PKG_VERSION")});
     let good = is_good(&findings, arguments.strict);
     finding::tell(&printer, facts, good, &findings)
 }
 
-fn examine(arguments: &DoctorArgs, connection: &Connection) -> Vec<Finding> {
+fn examine(
+    arguments: &DoctorArgs,
+    connection: &Connection,
+    (data_dir, development): (&Path, bool),
+) -> Vec<Finding> {
     let (clock, since) = (Clock::system(), Stopwatch::start());
     let began = clock.now();
     let loaded = arguments.serve.load_settings();
     let options = loaded.as_ref().ok();
-    let options = options.map(|settings| arguments.serve.options(settings));
-    let data_dir = arguments.serve.data_dir.as_path();
+    let options = options.map(|settings| Options::new(data_dir, development, settings));
     let holder = place::holder(data_dir);
     let target = Target {
         data_dir,
-        development: arguments.serve.dev,
+        development,
         options: options.as_ref(),
         settings: loaded.as_ref().ok(),
         holder: holder.as_ref().ok().and_then(Option::as_ref),
@@ -116,11 +130,18 @@ fn examine(arguments: &DoctorArgs, connection: &Connection) -> Vec<Finding> {
         history::clock(ended, (began, clock.now()), stopped_clock),
         history.secret_code(&target),
         network::open_files(&target),
+        network::public_url(&target),
         network::gateway_port(&target),
         network::operator_port(&target),
         network::server(&target),
         network::clock_jump(&target),
     ]
+}
+
+/// Whether a data directory was made in development mode.
+fn is_for_development(data_dir: &Path) -> bool {
+    let marker = directory::read_marker(data_dir, SCHEMAS);
+    marker.is_ok_and(|(marker, _)| marker.environment == directory::DEVELOPMENT)
 }
 
 /// What to do when this user may not read something.

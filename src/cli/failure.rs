@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::exit::Exit;
 use crate::client::{Reply, TransportError};
 use crate::export::check::ExportError;
-use crate::os_error;
+use crate::os_error::{self, OsError};
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,12 @@ pub enum Failure {
         /// What is wrong, in one sentence.
         message: String,
     },
+    /// The service has nothing of what was asked for.
+    #[error("{0}")]
+    Absent(String),
+    /// The settings are not ones to start a server with.
+    #[error("{0}")]
+    Settings(String),
     /// A newer program wrote the data.
     #[error("{0}")]
     Newer(String),
@@ -95,6 +101,8 @@ impl Failure {
             Self::File { .. } | Self::Transport(TransportError::Local(_)) => "file",
             Self::Content { tag, .. } | Self::InTheWay { tag, .. } => tag,
             Self::Newer(_) => "newer-format",
+            Self::Settings(_) => "settings",
+            Self::Absent(_) => "not-found",
             Self::Declined => "declined",
             Self::Stdout(_) => "output-lost",
             Self::ReaderGone => "reader-gone",
@@ -105,7 +113,10 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Refused(reply) => Exit::of(reply),
+            // A device that is full or broken is no mistake of the command line.
+            Self::File { source, .. } if is_lost(source) => Exit::OutputLost,
             Self::Usage(_) | Self::File { .. } => Exit::Usage,
+            Self::Transport(TransportError::Local(error)) if is_lost(error) => Exit::OutputLost,
             Self::Transport(TransportError::Malformed(_) | TransportError::Local(_)) => Exit::Usage,
             Self::Transport(
                 TransportError::Unreachable { .. } | TransportError::Insecure { .. },
@@ -114,6 +125,8 @@ impl Failure {
             Self::Content { .. } | Self::Declined => Exit::Refused,
             Self::InTheWay { .. } => Exit::Conflict,
             Self::Newer(_) => Exit::Newer,
+            Self::Settings(_) => Exit::Configuration,
+            Self::Absent(_) => Exit::NotFound,
             Self::Stdout(_) => Exit::OutputLost,
             Self::ReaderGone => Exit::Success,
         }
@@ -123,6 +136,12 @@ impl Failure {
     pub fn text(&self) -> String {
         os_error::describe(self)
     }
+}
+
+/// Whether bytes could not be written although where they go is as it should be: the disk is full, over quota, or broken.
+fn is_lost(error: &io::Error) -> bool {
+    let known = OsError::of(error);
+    known.is_some_and(|known| known.is_no_room() || known == OsError::Device)
 }
 
 /// The answer, if it is a good one.

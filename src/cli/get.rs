@@ -7,6 +7,7 @@ use clap::Args;
 use flate2::write::MultiGzDecoder;
 use md5::{Digest, Md5};
 use serde::Serialize;
+use serde_json::Value;
 use sha2::Sha256;
 
 use super::args::{Place, query};
@@ -62,7 +63,7 @@ pub(super) fn run(
             let bar = !file.is_terminal();
             copy(&reply, client, (&mut file, bar), &failed)?;
             file.finish()?;
-            Ok(printer.reply(&reply))
+            Ok(printer.reply(&used(reply)))
         }
         (_, _) => {
             let mut out = io::stdout().lock();
@@ -70,6 +71,18 @@ pub(super) fn run(
             alone(&reply, client, (&mut out, terminal), &Failure::stdout)
         }
     }
+}
+
+/// The answer without the URLs that were used: whoever has one can download the content until it expires.
+fn used(mut reply: Reply) -> Reply {
+    let download = reply.envelope.pointer_mut("/data/download");
+    if let Some(download) = download.and_then(Value::as_object_mut) {
+        for name in ["url", "url_decoded", "expires_at", "expires_in"] {
+            download.remove(name);
+        }
+        reply.text = reply.envelope.to_string();
+    }
+    reply
 }
 
 /// Writes content to where standard output goes, perhaps a terminal. What goes wrong behind its first byte is reported on

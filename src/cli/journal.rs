@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output::{Output, Printer, ended};
-use super::profile::Profile;
+use super::profile::{self, Connection, Profile};
 use super::progress;
 use super::serve::tell;
 use crate::clock::Clock;
@@ -38,9 +38,9 @@ const REBUILD_CACHE_BYTES: u64 = 256 * 1024 * 1024;
 /// Read and verify the history. All but `read` work on a data directory or a file.
 #[derive(Args, Debug)]
 pub struct JournalArgs {
-    /// The server's data directory.
-    #[arg(long, value_name = "DIR", default_value = "data", global = true)]
-    data_dir: PathBuf,
+    /// The server's data directory [default: data_dir of the profile, else data]
+    #[arg(long, value_name = "DIR", global = true)]
+    data_dir: Option<PathBuf>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -102,7 +102,7 @@ enum Verb {
 enum Trouble {
     #[error("{0}")]
     Usage(String),
-    #[error("there is no journal in {}; use the server's --data-dir", .0.display())]
+    #[error("there is no journal in {}; give the server's --data-dir, or a profile that has a data_dir", .0.display())]
     Absent(PathBuf),
     #[error("the journal cannot be read")]
     Journal(#[from] JournalError),
@@ -143,16 +143,18 @@ impl Verb {
 /// Runs a journal command.
 ///
 /// # Errors
-/// The [`Failure`] of a call to the server.
+/// The [`Failure`] of a call to the server, or of a profile that cannot be read.
 pub(super) fn run(
     arguments: &JournalArgs,
-    load: impl FnOnce() -> Result<Profile, Failure>,
+    connection: &Connection,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    match &arguments.verb {
-        Verb::Read(read) => read.run(&load()?, printer),
-        verb => Ok(of_directory(&arguments.data_dir, verb, printer)),
+    if let Verb::Read(read) = &arguments.verb {
+        let profile = Profile::load(connection, &|name| std::env::var_os(name))?;
+        return read.run(&profile, printer);
     }
+    let (data_dir, _) = profile::data_dir(arguments.data_dir.clone(), connection)?;
+    Ok(of_directory(&data_dir, &arguments.verb, printer))
 }
 
 /// Runs a command about a data directory or a file.

@@ -66,7 +66,7 @@ use profile::{Connection, Profile};
     version,
     max_term_width = 100,
     subcommand_required = true,
-    after_help = "A first day, with the export lines that the server prints in a shell of their own:\n  g3n serve --dev\n  g3n mrs put --container demo --record-id note-1 --inline-payload-file note.json --content-type application/json\n  g3n mrs list\n\nRecords are mrs, orgs ofm, users uas, sessions and keys usm, exports utl. g3n help VERB explains one."
+    after_help = "A first day, with the export lines that the server prints in a shell of their own:\n  g3n serve --dev\n  g3n mrs put --container demo --record-id note-1 --inline-payload-file note.json --content-type application/json\n  g3n mrs list\n\nThe names of the services are those of the API's paths; each has an alias that says what it is: records (mrs), orgs (ofm), users (uas), sessions (usm), exports (utl), operations (ops). g3n help VERB explains one."
 )]
 pub struct Cli {
     /// What every verb takes.
@@ -107,19 +107,25 @@ pub enum Command {
     )]
     Mcp(mcp::McpArgs),
     /// Put, read, list and end records.
+    #[command(visible_alias = "records")]
     Mrs(Box<mrs::MrsArgs>),
-    /// Sign in, and manage service accounts and API keys.
+    /// Sessions, service accounts and their API keys.
+    #[command(visible_alias = "sessions")]
     Usm(Box<usm::UsmArgs>),
-    /// Orgs and their members.
+    /// Orgs, their members, invitations and quotas.
+    #[command(visible_alias = "orgs")]
     Ofm(Box<ofm::OfmArgs>),
     /// Users, as operators see them.
+    #[command(visible_alias = "users")]
     Uas(Box<uas::UasArgs>),
-    /// Offboard, export and import an org.
+    /// Exports and imports of an org, and its offboarding.
+    #[command(visible_alias = "exports")]
     Utl(Box<utl::UtlArgs>),
     /// Show who the service takes you for.
     #[command(after_help = "Examples:\n  g3n whoami\n  g3n whoami --api-key KEY")]
     Whoami,
-    /// Maintenance windows, vacuum, tokens and audit (operators).
+    /// Maintenance windows, vacuums, holds, operators' tokens and audit (operators).
+    #[command(visible_alias = "operations")]
     Ops(Box<ops::OpsArgs>),
     /// Background jobs of the server (operators).
     Jobs(jobs::JobsArgs),
@@ -268,8 +274,8 @@ impl Command {
         match self {
             Self::Serve(arguments) => Ok(serve::run(arguments)),
             Self::Doctor(arguments) => doctor::run(arguments, connection, printer),
-            Self::Journal(arguments) => journal::run(arguments, load, printer),
-            Self::Backup(arguments) => backup::run(arguments, &load, printer),
+            Self::Journal(arguments) => journal::run(arguments, connection, printer),
+            Self::Backup(arguments) => backup::run(arguments, connection, printer),
             Self::Logs(arguments) => logs::run(arguments, printer),
             Self::Trace(arguments) => trace::run(arguments, load, printer),
             Self::Token(arguments) => token::run(arguments, connection.output, printer),

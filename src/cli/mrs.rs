@@ -1,10 +1,11 @@
 //! `g3n mrs`: the records' verbs.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::args::{MakeArgs, Place, Said, about, insert, named, query, with};
+use super::bare::BareArgs;
 use super::call::{RecordChangeArgs, orgcode};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -28,7 +29,7 @@ enum Verb {
     ///
     /// Small JSON goes inline; everything else is gzipped, uploaded and completed.
     #[command(
-        after_help = "Examples:\n  g3n mrs put --container demo --record-id note-1 --inline-payload-file note.json --content-type application/json\n  g3n mrs put --container demo --record-id blob-1 --file big.bin --content-type application/octet-stream\n  echo '{\"a\":1}' | g3n mrs put --container demo --inline-payload-file -"
+        after_help = "Examples:\n  g3n mrs put --container demo --record-id note-1 --inline-payload-file note.json --content-type application/json\n  g3n mrs put --container demo --record-id blob-1 --file big.bin --content-type application/octet-stream\n  echo '{\"a\":1}' | g3n mrs put --container demo --inline-payload-file -\n\nInto a shell's variable:\n  ID=$(g3n mrs put --container demo --file big.bin --bare)"
     )]
     Put(put::PutArgs),
     /// Copy a record to another name of the same org; its holds and earlier versions are not copied.
@@ -79,8 +80,10 @@ enum Verb {
         after_help = "Examples:\n  g3n mrs ttl-set --container demo --record-id note-1 --doom-at 2030-01-31T12:00:00Z\n  g3n mrs ttl-set --container demo --record-id note-1 --ttl 30d\n  g3n mrs ttl-set --container demo --record-id note-1 --clear"
     )]
     TtlSet(TtlArgs),
-    /// Doom a record, for good.
+    /// End a record for good: no change and no default read finds it any more, its history stays, and its id is never used again.
     #[command(
+        visible_alias = "end",
+        alias = "delete",
         after_help = "Example:\n  g3n mrs doom --container demo --record-id note-1 --reason \"no longer needed\""
     )]
     Doom(DoomArgs),
@@ -152,10 +155,10 @@ struct ListArgs {
     /// Only records of this container.
     #[arg(long)]
     container: Option<String>,
-    /// Only records of this cost centre.
-    #[arg(long)]
+    /// Only records of this cost centre, by its code.
+    #[arg(long, visible_alias = "cost-centre")]
     cccode: Option<String>,
-    /// Only records with this tag.
+    /// Only records with this tag; upper and lower case are the same.
     #[arg(long)]
     tag: Option<String>,
     /// active (the default), pending_upload, doomed or all.
@@ -190,6 +193,9 @@ struct CopyArgs {
     #[command(flatten)]
     #[serde(flatten)]
     make: MakeArgs,
+    #[command(flatten)]
+    #[serde(skip)]
+    bare: BareArgs,
 }
 
 /// Tags to add or remove.
@@ -197,21 +203,22 @@ struct CopyArgs {
 struct TagArgs {
     #[command(flatten)]
     change: RecordChangeArgs,
-    /// A tag; may be repeated.
+    /// A tag: letters and digits, kept in upper case; may be repeated.
     #[arg(long = "tag", value_name = "TAG", required = true)]
     tags: Vec<String>,
 }
 
 /// A due time to set or clear.
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("when").args(["doom_at", "clear"]).required(true))]
 struct TtlArgs {
     #[command(flatten)]
     change: RecordChangeArgs,
     /// The due time, from which the record is doomed: RFC 3339, or how long from now, such as 30d.
-    #[arg(long, visible_alias = "ttl", value_name = "TIME", required_unless_present = "clear", value_parser = due, allow_hyphen_values = true)]
+    #[arg(long, visible_alias = "ttl", value_name = "TIME", value_parser = due, allow_hyphen_values = true)]
     doom_at: Option<DueTime>,
     /// Never.
-    #[arg(long, conflicts_with = "doom_at")]
+    #[arg(long)]
     clear: bool,
 }
 
@@ -234,10 +241,14 @@ pub(super) fn run(
     let client = profile.gateway();
     let reply = match &arguments.verb {
         Verb::Get(arguments) => return get::run(arguments, &client, orgcode(profile)?, printer),
-        Verb::Put(arguments) => put::run(arguments, &client, orgcode(profile)?)?,
+        Verb::Put(arguments) => {
+            let made = put::run(arguments, &client, orgcode(profile)?);
+            return arguments.bare.tell(printer, "record_id", made);
+        }
         Verb::Copy(arguments) => {
             let body = with(about(orgcode(profile)?), arguments);
-            client.copy(&Value::Object(body))?
+            let made = client.copy(&Value::Object(body)).map_err(Failure::from);
+            return arguments.bare.tell(printer, "record_id", made);
         }
         Verb::Versions(arguments) => {
             let first = with(about(orgcode(profile)?), arguments);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::args::{MakeArgs, RemarkArgs, Said, about, with};
+use super::bare::BareArgs;
 use super::call::{invoke, of_org};
 use super::cli_env::CliEnv;
 use super::exit::Exit;
@@ -44,8 +45,10 @@ enum Verb {
     )]
     OrgGet(UsageArgs),
     /// List the orgs of the server, one page at a time (operators). `g3n whoami` lists your own.
-    #[command(after_help = "Example:\n  g3n ofm org-list --limit 50 --output table")]
-    OrgList(PageArgs),
+    #[command(
+        after_help = "Examples:\n  g3n ofm org-list --limit 50 --output table\n  g3n ofm org-list --status frozen --all\n  g3n ofm org-list --prefix AC"
+    )]
+    OrgList(OrgListArgs),
     /// Park an org: it can be read and takes no changes (owners).
     #[command(after_help = "Example:\n  g3n ofm org-park --orgcode ACME --reason holidays")]
     OrgPark(RemarkArgs),
@@ -150,6 +153,20 @@ struct QuotaArgs {
     remarks: RemarkArgs,
 }
 
+/// Which orgs.
+#[derive(Args, Debug, Serialize)]
+struct OrgListArgs {
+    /// Only orgs in this status.
+    #[arg(long, value_parser = STATUSES)]
+    status: Option<String>,
+    /// Only orgs whose code begins with this.
+    #[arg(long)]
+    prefix: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    page: PageArgs,
+}
+
 /// Reads a quota's name with its limit.
 fn limit(text: &str) -> Result<(Quota, Option<u64>), String> {
     let (name, limit) = text.split_once('=').ok_or("write it as QUOTA=LIMIT")?;
@@ -193,6 +210,9 @@ struct AddArgs {
     #[command(flatten)]
     #[serde(flatten)]
     remarks: MakeArgs,
+    #[command(flatten)]
+    #[serde(skip)]
+    bare: BareArgs,
 }
 
 /// A member to leave, or a user to become an owner.
@@ -230,6 +250,9 @@ struct CreateArgs {
     #[command(flatten)]
     #[serde(flatten)]
     remarks: MakeArgs,
+    #[command(flatten)]
+    #[serde(skip)]
+    bare: BareArgs,
 }
 
 /// An org's new status.
@@ -263,17 +286,29 @@ pub(super) fn run(
             let body = about(profile.named_org("which org?")?);
             invoke(profile, "ofm_org_get", body)?
         }
-        Verb::OrgList(page) => {
+        Verb::OrgList(arguments) => {
             let ask = |said: &Said| invoke(profile, "ofm_org_list", said.clone());
-            return page.list(printer, with(Map::new(), page), &ask);
+            let first = with(Map::new(), arguments);
+            return arguments.page.list(printer, first, &ask);
         }
         Verb::OrgPark(remarks) => client.org_park(&of_org(profile, remarks)?)?,
         Verb::OrgUnpark(remarks) => client.org_unpark(&of_org(profile, remarks)?)?,
-        Verb::MemberAdd(arguments) => client.member_add(&of_org(profile, arguments)?)?,
+        Verb::MemberAdd(arguments) => {
+            let made = client.member_add(&of_org(profile, arguments)?)?;
+            // A member that gets another role needs no invitation.
+            let name = if made.data()["invitation_id"].is_string() {
+                "invitation_id"
+            } else {
+                "user_id"
+            };
+            return arguments.bare.tell(printer, name, Ok(made));
+        }
         Verb::MemberRemove(arguments) => client.member_remove(&of_org(profile, arguments)?)?,
         Verb::MemberLeave(remarks) => client.member_leave(&of_org(profile, remarks)?)?,
         Verb::InvitationCreate(arguments) => {
-            client.invitation_create(&of_org(profile, arguments)?)?
+            let made = client.invitation_create(&of_org(profile, arguments)?);
+            let made = made.map_err(Failure::from);
+            return arguments.bare.tell(printer, "invitation_id", made);
         }
         Verb::InvitationList => client.invitation_list(&of_org(profile, &())?)?,
         Verb::InvitationWithdraw(which) => client.invitation_withdraw(&of_org(profile, which)?)?,
@@ -291,7 +326,8 @@ pub(super) fn run(
         Verb::MemberResolve(member) => client.member_resolve(&of_org(profile, member)?)?,
         Verb::OrgCreate(arguments) => {
             let body = with(about(profile.named_org("which org?")?), arguments);
-            invoke(profile, "ofm_org_create", body)?
+            let made = invoke(profile, "ofm_org_create", body);
+            return arguments.bare.tell(printer, "orgcode", made);
         }
         Verb::OrgStatusSet(arguments) => arguments.run(profile)?,
         Verb::OwnerAdd(arguments) => {

@@ -188,6 +188,12 @@ fn print_lines(reply: &Reply) -> io::Result<()> {
     }
 }
 
+/// Says on standard error what an answer means besides, for whoever reads along.
+pub(super) fn note(text: &str) {
+    // With standard error gone nobody can read it.
+    let _: io::Result<()> = writeln!(io::stderr().lock(), "note: {}", table::clean(text));
+}
+
 /// Readers such as `head` close the pipe when they have read enough.
 pub(super) fn quiet_when_closed(told: io::Result<()>) -> io::Result<()> {
     match told {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::args::insert;
 use super::exit::Exit;
 use super::failure::{Failure, granted};
-use super::output::{Output, Printer, envelope};
+use super::output::{Output, Printer, envelope, note};
 use super::table;
 use crate::client::{Reply, TransportError};
 
@@ -52,13 +52,16 @@ impl PageArgs {
         ask: &Ask<'_>,
     ) -> Result<Exit, Failure> {
         if !self.all {
-            return Ok(printer.reply(&ask(&first)?));
+            let page = ask(&first)?;
+            self.tell_limit(&page);
+            return Ok(printer.reply(&page));
         }
         let mut parameters = first;
         if self.limit.is_none() {
             insert(&mut parameters, "limit", Some(ALL_LIMIT));
         }
         let page = granted(ask(&parameters)?)?;
+        self.tell_limit(&page);
         let mut list = List {
             out: BufWriter::new(io::stdout().lock()),
             output: printer.output(),
@@ -72,6 +75,20 @@ impl PageArgs {
                 drop(list);
                 Ok(printer.without_envelopes().failure(&failure))
             }
+        }
+    }
+}
+
+impl PageArgs {
+    /// Says on standard error what counted, where the service took another limit than it was asked for.
+    fn tell_limit(&self, page: &Reply) {
+        let Some(asked) = &self.limit else { return };
+        if let Some(limit) = page.data()["limit"].as_u64()
+            && limit.to_string() != *asked
+        {
+            note(&format!(
+                "a page has 1 to 256 items; --limit {limit} counted"
+            ));
         }
     }
 }

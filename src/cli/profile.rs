@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use self::file::{Absent, read_entry, read_token};
 use super::failure::Failure;
 use super::secret::Secret;
+use super::serve::DATA_DIR;
 use crate::client::{Client, Credential, Trust};
 use crate::os_error::with_causes;
 
@@ -39,6 +40,8 @@ pub struct Profile {
     pub operator_url: Sourced,
     /// The org that verbs are about unless they name another.
     pub orgcode: Option<Sourced>,
+    /// The server's data directory, for verbs that read it on its machine.
+    data_dir: Option<Sourced>,
     /// The address that signed in last.
     email: Option<Sourced>,
     session_guid: Option<Sourced>,
@@ -50,6 +53,29 @@ pub struct Profile {
     client_cert_file: Option<Sourced>,
     client_key_file: Option<Sourced>,
     trust: Trust,
+}
+
+/// The data directory of a verb that reads one: what its flag says, else the profile's, else the default of `g3n serve`. It is
+/// not read from a profile that is not there.
+///
+/// # Errors
+/// As [`Profile::load`], of the profile alone.
+pub(super) fn data_dir(
+    given: Option<PathBuf>,
+    flags: &Connection,
+) -> Result<(PathBuf, Origin), Failure> {
+    if let Some(given) = given {
+        return Ok((given, Origin::Flag));
+    }
+    let environment = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let text = |name: &str| environment(name)?.into_string().ok();
+    let name = pick("profile", flags.profile.as_deref(), (&text, None))?;
+    let config = find_file(flags, &environment);
+    let (entry, _) = read_entry(name, config.as_ref(), Absent::Refused)?;
+    Ok(match entry.data_dir {
+        Some(data_dir) => (PathBuf::from(data_dir), Origin::File),
+        None => (PathBuf::from(DATA_DIR), Origin::Default),
+    })
 }
 
 impl Profile {
@@ -99,6 +125,10 @@ impl Profile {
             let flag = flag.as_ref().map(|path| path.display().to_string());
             of(field, &flag, entry)
         };
+        let of_file = |value| Sourced {
+            value,
+            origin: Origin::File,
+        };
         let base_url = of("base_url", &flags.base_url, &entry.base_url)?;
         let operator_url = of("operator_url", &flags.operator_url, &entry.operator_url)?;
         let session_guid = of("session_guid", &flags.session_guid, &entry.session_guid)?;
@@ -129,10 +159,8 @@ impl Profile {
             base_url: check_url("base url", or_default(base_url, BASE_URL))?,
             operator_url: check_operator_url(or_default(operator_url, OPERATOR_URL))?,
             orgcode: of("orgcode", &flags.orgcode, &entry.orgcode)?,
-            email: entry.email.map(|value| Sourced {
-                value,
-                origin: Origin::File,
-            }),
+            data_dir: entry.data_dir.map(of_file),
+            email: entry.email.map(of_file),
             session_guid,
             api_key,
             jwt,
@@ -283,6 +311,7 @@ impl Profile {
             "base_url": open(&Some(self.base_url.clone())),
             "operator_url": open(&Some(self.operator_url.clone())),
             "orgcode": open(&self.orgcode),
+            "data_dir": open(&self.data_dir),
             "email": open(&self.email),
             "session_guid": secret(&self.session_guid),
             "api_key": secret(&self.api_key),

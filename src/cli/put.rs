@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::args::{RemarkArgs, about, insert, query, with};
+use super::bare::BareArgs;
 use super::call::present_revision;
 use super::choice::{INLINE_SENT_MAX, Look, Mode, not_json};
 use super::failure::{Failure, granted};
@@ -28,6 +29,7 @@ const FILE_CONTENT_TYPE: &str = "application/octet-stream";
 
 /// What to put where.
 #[derive(Args, Debug, Serialize)]
+#[command(group = ArgGroup::new("what").args(["inline_payload_file", "file"]).required(true))]
 pub struct PutArgs {
     /// The container.
     #[arg(long)]
@@ -35,16 +37,11 @@ pub struct PutArgs {
     /// The record's id; without it the service creates one.
     #[arg(long)]
     record_id: Option<String>,
-    /// The cost centre.
-    #[arg(long)]
+    /// The code of the record's cost centre, such as ABCD-1234-EFGH.
+    #[arg(long, visible_alias = "cost-centre")]
     cccode: Option<String>,
     /// JSON to send inline; - is standard input.
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "file",
-        conflicts_with = "file"
-    )]
+    #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     inline_payload_file: Option<PathBuf>,
     /// Content to send inline when it is small JSON, and to upload otherwise; - is standard input.
@@ -59,7 +56,7 @@ pub struct PutArgs {
     #[arg(long, value_enum)]
     #[serde(skip)]
     mode: Option<Mode>,
-    /// A tag; may be repeated.
+    /// A tag: letters and digits, kept in upper case; may be repeated.
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
     /// The due time, from which the record is doomed: RFC 3339, or how long from now, such as 30d.
@@ -74,6 +71,9 @@ pub struct PutArgs {
     #[command(flatten)]
     #[serde(flatten)]
     remarks: RemarkArgs,
+    #[command(flatten)]
+    #[serde(skip)]
+    pub(super) bare: BareArgs,
 }
 
 /// Puts a record, inline or by an upload.
@@ -189,6 +189,9 @@ impl PutArgs {
             let named = json!({"container": self.container, "record_id": record_id});
             let query = query(orgcode, &named).and("include_doomed", "true");
             let record = granted(client.meta(&query.pairs())?)?;
+            if self.record_id.is_some() && record.data()["doom_cause"] == "abandoned" {
+                return Err(abandoned(&record_id));
+            }
             if self.record_id.is_some() || record.data()["status"] != "doomed" {
                 insert(&mut body, "record_id", Some(&record_id));
                 insert(&mut body, "expected_revision", revision);
@@ -274,6 +277,17 @@ impl PutArgs {
             check_sha256(data, packed)?;
         }
         Ok(same.then_some(reply))
+    }
+}
+
+/// The end of an upload that was broken off for so long that its record was doomed: the name is used up.
+fn abandoned(record_id: &Value) -> Failure {
+    let id = record_id.as_str().unwrap_or_default();
+    Failure::InTheWay {
+        tag: "doomed",
+        message: format!(
+            "the upload of {id} was not completed in time, so the record was doomed as abandoned, and no record gets its id again; put the file under another --record-id with another --idempotency-key"
+        ),
     }
 }
 

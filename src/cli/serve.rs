@@ -17,6 +17,9 @@ use crate::boot::{self, BootError, Options};
 use crate::config::{Settings, SettingsError};
 use crate::os_error::{OsError, chain};
 
+/// The data directory when none is given.
+pub(super) const DATA_DIR: &str = "data";
+
 /// Run the server.
 ///
 /// With --dev it needs nothing else: on an empty directory it makes the org DEMO with an owner and a session, and
@@ -30,9 +33,9 @@ pub struct ServeArgs {
     /// Development mode: loopback only, with an org, a user and a token created for you.
     #[arg(long)]
     pub(super) dev: bool,
-    /// Directory that holds all data; created when absent.
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    pub(super) data_dir: PathBuf,
+    /// Directory that holds all data; created when absent [default: data]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
     /// The gateway's address; port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
@@ -88,9 +91,15 @@ impl ServeArgs {
 }
 
 impl ServeArgs {
+    /// The directory that was given, or the default.
+    pub(super) fn data_dir(&self) -> PathBuf {
+        let given = self.data_dir.clone();
+        given.unwrap_or_else(|| PathBuf::from(DATA_DIR))
+    }
+
     /// The options of a server with these settings.
     pub(super) fn options(&self, settings: &Settings) -> Options {
-        Options::new(&self.data_dir, self.dev, settings)
+        Options::new(&self.data_dir(), self.dev, settings)
     }
 }
 
@@ -100,7 +109,7 @@ pub fn run(arguments: &ServeArgs) -> Exit {
         Ok(settings) => settings,
         Err(error) => {
             tell(&error);
-            return Exit::Usage;
+            return unusable(error).exit();
         }
     };
     let options = arguments.options(&settings);
@@ -140,14 +149,22 @@ pub fn run(arguments: &ServeArgs) -> Exit {
     }
 }
 
+/// Why settings cannot be used. A `--set` that is no NAME=VALUE is a mistake of the command line.
+fn unusable(error: SettingsError) -> Failure {
+    let text = error.to_string();
+    if matches!(error, SettingsError::NotAnAssignment(_)) {
+        Failure::Usage(text)
+    } else {
+        Failure::Settings(text)
+    }
+}
+
 /// Shows what the arguments, the environment and the settings file lead to.
 ///
 /// # Errors
 /// A usage failure, when a server would not start with them.
 pub fn show_settings(arguments: &ServeArgs, printer: &Printer) -> Result<Exit, Failure> {
-    let settings = arguments
-        .load_settings()
-        .map_err(|error| Failure::Usage(error.to_string()))?;
+    let settings = arguments.load_settings().map_err(unusable)?;
     let rows = settings.rows().into_iter().map(|row| {
         let value = json!({"value": row.shown(), "from": row.origin.to_string(), "about": row.doc});
         (row.name.to_owned(), value)

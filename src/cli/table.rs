@@ -86,6 +86,7 @@ impl<'a> Facts<'a> {
                 Value::String(text) if COPIED.contains(&name.as_str()) => {
                     self.copied.push((name, clean(text)));
                 }
+                Value::Null => self.rows.push(vec![name, "none".to_owned()]),
                 Value::Array(items) if items.is_empty() => {
                     self.rows.push(vec![name, "none".to_owned()]);
                 }
@@ -235,7 +236,9 @@ fn flatten(members: &Map<String, Value>, parts: &mut Vec<String>) {
         match value {
             Value::Null => {}
             Value::Object(within) => flatten(within, parts),
-            Value::Number(number) if !is_time(name) => parts.push(format!("{number} {shown}")),
+            Value::Number(number) if !is_time(name) && !has_unit(name) => {
+                parts.push(format!("{number} {shown}"))
+            }
             value => parts.push(format!("{shown} {}", cell(name, value))),
         }
     }
@@ -256,6 +259,14 @@ fn sourced(members: &Map<String, Value>) -> String {
     }
     let shown = format!("{value} ({from})");
     shown.trim_start().to_owned()
+}
+
+/// Whether a number of this name is of a unit that the name ends with, and no count of what it names.
+fn has_unit(name: &str) -> bool {
+    let of_unit = |unit: &&str| name.ends_with(&format!("_{unit}"));
+    ["seconds", "ms", "days", "hours", "bytes"]
+        .iter()
+        .any(of_unit)
 }
 
 /// Whether a number of this name is a time in milliseconds.

@@ -3,21 +3,9 @@
 use serde::{Serialize, Serializer};
 
 use crate::clock::Clock;
+use crate::domain::duration::{DAY_MS, SECOND_MS, millis as duration};
 use crate::domain::{TimeError, Timestamp};
 
-/// Milliseconds of a second.
-const SECOND_MS: i64 = 1_000;
-/// Units of a duration with their milliseconds; the longer name of two that begin alike comes first.
-const UNITS: &[(&str, i64)] = &[
-    ("ms", 1),
-    ("s", SECOND_MS),
-    ("m", 60 * SECOND_MS),
-    ("h", 3_600 * SECOND_MS),
-    ("d", DAY_MS),
-    ("w", 7 * DAY_MS),
-];
-/// Milliseconds of a day of 24 hours.
-const DAY_MS: i64 = 86_400 * SECOND_MS;
 /// The least plain number that is taken for milliseconds since 1970: of the year 1973. Smaller ones lack the
 /// unit of a duration.
 const PLAIN_MS_MIN: i64 = 100_000_000_000;
@@ -143,23 +131,6 @@ fn signed(text: &str) -> Option<(Option<Side>, i64)> {
         _ => (None, text),
     };
     Some((side, duration(rest)?))
-}
-
-/// The milliseconds of a duration such as `90m` or `1h30m`; more than fit are the most that do.
-fn duration(text: &str) -> Option<i64> {
-    let (mut rest, mut sum) = (text, 0_i64);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        if digits == 0 {
-            return None;
-        }
-        let number: i64 = rest[..digits].parse().unwrap_or(i64::MAX);
-        rest = &rest[digits..];
-        let (unit, millis) = UNITS.iter().find(|(unit, _)| rest.starts_with(unit))?;
-        rest = &rest[unit.len()..];
-        sum = sum.saturating_add(number.saturating_mul(*millis));
-    }
-    (!text.is_empty()).then_some(sum)
 }
 
 /// A number of a unit, or a duration that is a whole number of it.

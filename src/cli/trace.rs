@@ -267,6 +267,10 @@ fn story(joined: &Value) -> String {
             clean(&other.to_string())
         }
     };
+    let events = |value: &Value| {
+        let kinds = value.as_array().map_or(&[][..], Vec::as_slice);
+        kinds.iter().map(text).collect::<Vec<_>>().join(", ")
+    };
     let list = |name: &str| joined[name].as_array().cloned().unwrap_or_default();
     let mut told = vec![format!("request      {}", text(&joined["request_id"]))];
     for outcome in list("outcomes") {
@@ -298,7 +302,7 @@ fn story(joined: &Value) -> String {
             "journal      {} at {}: {} on {} v{}, by {}",
             text(&entry["position"]),
             text(&entry["recorded_at"]),
-            text(&entry["events"]),
+            events(&entry["events"]),
             text(&entry["stream"]),
             text(&entry["version"]),
             text(&entry["by"]),
@@ -318,17 +322,26 @@ fn story(joined: &Value) -> String {
         told.push(format!("damage       {}", text(&what)));
     }
     let projections = &joined["projections"];
-    told.push(format!(
-        "projections  shown: {}; all up to {}",
-        text(&projections["shown"]),
-        text(&projections["shown_to"])
-    ));
+    told.push(shown(projections));
     for line in list("lines") {
         if let Value::Object(fields) = line {
             told.push(format!("log          {}", columns(&fields)));
         }
     }
     told.join("\n")
+}
+
+/// What reads show of it.
+fn shown(projections: &Value) -> String {
+    let of_it = match projections["shown"].as_bool() {
+        Some(true) => "reads show it; ",
+        Some(false) => "reads do not show all of it yet; ",
+        None => "",
+    };
+    match projections["shown_to"].as_u64() {
+        Some(position) => format!("projections  {of_it}they show all entries up to {position}"),
+        None => "projections  what reads show is known to a running server alone".to_owned(),
+    }
 }
 
 #[cfg(test)]

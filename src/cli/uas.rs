@@ -52,8 +52,10 @@ enum Verb {
     #[command(after_help = "Example:\n  g3n uas user-get --email ann@example.com")]
     UserGet(UserArgs),
     /// List the users of the server, one page at a time (operators).
-    #[command(after_help = "Example:\n  g3n uas user-list --limit 50 --output table")]
-    UserList(PageArgs),
+    #[command(
+        after_help = "Examples:\n  g3n uas user-list --limit 50 --output table\n  g3n uas user-list --status disabled --all\n  g3n uas user-list --prefix ann@"
+    )]
+    UserList(UserListArgs),
     /// Disable a user, and end the user's sessions (operators).
     #[command(
         after_help = "Example:\n  g3n uas user-disable --email ann@example.com --reason \"left the company\""
@@ -174,6 +176,20 @@ struct CreateArgs {
     bare: BareArgs,
 }
 
+/// Which users.
+#[derive(Args, Debug, Serialize)]
+struct UserListArgs {
+    /// Only users in this status: active ones have confirmed their address, and are not disabled.
+    #[arg(long, value_parser = ["active", "unverified", "disabled"])]
+    status: Option<String>,
+    /// Only users whose e-mail address begins with this.
+    #[arg(long)]
+    prefix: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    page: PageArgs,
+}
+
 /// Runs one verb.
 ///
 /// # Errors
@@ -207,9 +223,13 @@ pub(super) fn run(
             printer,
             invoke(profile, "uas_user_get", with(Map::new(), user))?,
         ),
-        Verb::UserList(page) => page.list(printer, with(Map::new(), page), &|said| {
-            invoke(profile, "uas_user_list", said.clone())
-        }),
+        Verb::UserList(arguments) => {
+            arguments
+                .page
+                .list(printer, with(Map::new(), arguments), &|said| {
+                    invoke(profile, "uas_user_list", said.clone())
+                })
+        }
         Verb::UserDisable(user) => show(
             printer,
             invoke(profile, "uas_user_disable", with(Map::new(), user))?,

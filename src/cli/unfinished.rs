@@ -9,6 +9,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
+/// How often a directory is removed again that something was added to meanwhile.
+const REMOVALS_MAX: u32 = 1_000;
+
 /// All that is to be removed when the program ends now.
 static PATHS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 /// Starts the thread that waits for signals.
@@ -25,10 +28,10 @@ impl Unfinished {
     ///
     /// # Errors
     /// Those of `make`.
-    pub(super) fn make<T>(
+    pub(super) fn make<T, E>(
         path: &Path,
-        make: impl FnOnce() -> io::Result<T>,
-    ) -> io::Result<(Self, T)> {
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<(Self, T), E> {
         WATCH.call_once(watch);
         let mut paths = PATHS.lock();
         let made = make()?;
@@ -66,13 +69,20 @@ impl Drop for Unfinished {
     }
 }
 
-/// What made it unfinished is what is reported, so a failure here is not.
+/// What made it unfinished is what is reported, so a failure here is not. A verb that is still at work may add to a directory while
+/// that is removed.
 fn remove(path: &Path) {
-    let _: io::Result<()> = if path.is_dir() {
-        std::fs::remove_dir_all(path)
-    } else {
-        std::fs::remove_file(path)
-    };
+    for _ in 0..REMOVALS_MAX {
+        let removed = if path.is_dir() {
+            std::fs::remove_dir_all(path)
+        } else {
+            std::fs::remove_file(path)
+        };
+        let full = |error: &io::Error| error.kind() == io::ErrorKind::DirectoryNotEmpty;
+        if removed.as_ref().err().is_none_or(|error| !full(error)) {
+            return;
+        }
+    }
 }
 
 /// Waits for the signals that end a program. Those that it was started without, as by nohup(1), stay ignored.

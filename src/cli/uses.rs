@@ -2,7 +2,7 @@
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory};
+use clap::{ArgMatches, Command, CommandFactory};
 
 use super::Cli;
 
@@ -37,6 +37,8 @@ const OPERATOR: Uses = &[PROFILE, TRUST, OPERATORS, OUTPUT];
 const OPERATOR_OF_ORG: Uses = &[PROFILE, TRUST, OPERATORS, ORG, OUTPUT];
 /// What calls nobody.
 const LOCAL: Uses = &[OUTPUT];
+/// What calls nobody, and finds its directory by a profile.
+const LOCAL_OF_PROFILE: Uses = &[PROFILE, OUTPUT];
 
 /// A flag of a verb with which it uses something else.
 const VARIANTS: &[&str] = &["operator", "data_dir", "email"];
@@ -177,13 +179,13 @@ const VERBS: &[(&str, Uses)] = &[
     ("jobs run", OPERATOR),
     ("jobs pause", OPERATOR),
     ("jobs resume", OPERATOR),
-    ("journal verify", LOCAL),
-    ("journal head", LOCAL),
-    ("journal tail", LOCAL),
-    ("journal export", LOCAL),
-    ("journal show", LOCAL),
+    ("journal verify", LOCAL_OF_PROFILE),
+    ("journal head", LOCAL_OF_PROFILE),
+    ("journal tail", LOCAL_OF_PROFILE),
+    ("journal export", LOCAL_OF_PROFILE),
+    ("journal show", LOCAL_OF_PROFILE),
     ("journal read", OPERATOR),
-    ("journal rebuild", LOCAL),
+    ("journal rebuild", LOCAL_OF_PROFILE),
     ("backup create", OPERATOR),
     ("backup verify", LOCAL),
     ("backup restore", LOCAL),
@@ -223,7 +225,7 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), clap::Error> {
                 "g3n {verb} does not use --{flag}, and would ignore it; leave it out{}",
                 instead(&verb, id)
             );
-            Err(Cli::command().error(ErrorKind::ArgumentConflict, message))
+            Err(at(matches, Cli::command()).error(ErrorKind::ArgumentConflict, message))
         }
     }
 }
@@ -233,6 +235,19 @@ fn is_given_a_directory(matches: &ArgMatches) -> bool {
     matches.subcommand().is_some_and(|(name, journal)| {
         name == "journal" && journal.value_source("data_dir") == Some(ValueSource::CommandLine)
     })
+}
+
+/// The verb's own part of the command line, whose usage an error shows.
+fn at(matches: &ArgMatches, mut command: Command) -> Command {
+    command.build();
+    let mut leaf = matches;
+    while let Some((name, below)) = leaf.subcommand() {
+        let Some(found) = command.find_subcommand(name) else {
+            break;
+        };
+        (command, leaf) = (found.clone(), below);
+    }
+    command
 }
 
 /// What to use instead.

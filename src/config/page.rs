@@ -23,8 +23,11 @@ A setting has a section and a name, such as `http.listen`. It is set, each of th
 - by `--set http.listen=0.0.0.0:8000`;
 - by a flag of its own, where `g3n serve --help` lists one.
 
+A setting whose name says `seconds`, `hours` or `days` is a whole number of these, or a duration in quotes where the file wants quotes: `\"15m\"` is
+`900` for `mrs.sweep_seconds`. Units are `s`, `m`, `h`, `d` and `w`, also together, as in `1h30m`.
+
 `g3n config server` with the same flags prints every setting with its value, where that came from, and its purpose. A name
-that no setting has, or a value outside of the limits below, stops the start with exit code 2.
+that no setting has, or a value outside of the limits below, stops the start with exit code 78.
 ";
 /// Defaults that depend on the machine.
 const OF_MACHINE: &[(&str, &str)] = &[("http.workers", "the number of processors")];

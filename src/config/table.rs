@@ -2,6 +2,7 @@
 //!
 //! Structs, parsing, errors, `g3n config server` and `docs/configuration.md` come from it.
 
+use super::duration::{in_unit_of, with_unit};
 use super::error::SettingsError;
 use super::limits::{
     HostList, Limits, ListenAddress, OneOf, OriginList, PathPrefix, PublicUrl, Text, Words, YesNo,
@@ -55,6 +56,7 @@ macro_rules! settings {
 
             /// Sets one setting from text; `None` when no setting has the name.
             pub(super) fn assign(&mut self, full_name: &str, text: &str, origin: Origin) -> Option<Result<(), SettingsError>> {
+                let text = &*in_unit_of(full_name, text);
                 let index = TABLE.iter().position(|(name, _)| *name == full_name)?;
                 match full_name {
                     $( $( concat!(stringify!($section), ".", stringify!($name)) => {
@@ -65,7 +67,7 @@ macro_rules! settings {
                                 name: full_name.to_owned(),
                                 value: shown(text),
                                 origin: origin.to_string(),
-                                wanted: limits.describe(),
+                                wanted: with_unit(full_name, limits.describe()),
                             }));
                         };
                         self.$section.$name = value;

@@ -2,12 +2,29 @@
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{DirectoryError, io};
 use super::{Events, Found, KEYS, holder, is_open_to_others, look};
 use crate::disk;
 use crate::os_error::OsError;
+
+/// The environment of a directory that was made in development mode.
+pub const DEVELOPMENT: &str = "development";
+
+/// The environment of a directory, as its marker names it.
+pub(super) fn environment(development: bool) -> &'static str {
+    if development {
+        DEVELOPMENT
+    } else {
+        "production"
+    }
+}
+
+/// The directory of the journal below a data directory.
+pub fn journal_of(root: &Path) -> PathBuf {
+    root.join("journal")
+}
 
 /// Asks whether a directory can be opened, or made, and changes nothing there.
 ///

@@ -9,6 +9,7 @@ pub mod check;
 pub mod clock_jump;
 pub mod container;
 mod declare;
+pub mod duration;
 pub mod erasure;
 mod event;
 pub mod hold;

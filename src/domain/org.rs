@@ -41,6 +41,16 @@ pub enum OrgStatus {
 }
 
 impl OrgStatus {
+    /// All of them, in the order of an org's life.
+    pub const ALL: [Self; 6] = [
+        Self::Unverified,
+        Self::Verified,
+        Self::Parked,
+        Self::Suspended,
+        Self::Frozen,
+        Self::Doomed,
+    ];
+
     /// The text callers see.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use md5::Md5 as Md5Hasher;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::line::{EventLine, completed_objects, objects_of};
 use super::{
-    CONTENT, EVENTS, FILES, FORMAT_VERSION, FileEntry, LINE_BYTES_MAX, MANIFEST, Manifest,
+    CONTENT, EVENTS, FILES, FORMAT_VERSION, FileEntry, LINE_BYTES_MAX, MANIFEST, Manifest, RECORDS,
     UNFINISHED, content_name, is_file_name,
 };
 use crate::domain::{Md5, Sha256Digest};
@@ -178,6 +179,16 @@ impl Directory {
         &self,
     ) -> Result<impl Iterator<Item = Result<EventLine, ExportError>> + use<>, ExportError> {
         Ok(self.texts(EVENTS)?.map(|text| parse(EVENTS, &text?)))
+    }
+
+    /// The records as callers see them, each with its content versions.
+    ///
+    /// # Errors
+    /// [`ExportError`] when the file cannot be opened.
+    pub fn records(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Value, ExportError>> + use<>, ExportError> {
+        Ok(self.texts(RECORDS)?.map(|text| parse(RECORDS, &text?)))
     }
 
     /// The content files, in the order in which the history names them.

@@ -28,6 +28,8 @@ use crate::domain::{ErrorTag, Rejection};
 
 /// Bytes of a query that is no work to read: one with a cursor has more.
 const SHORT_QUERY_BYTES: usize = 512;
+/// How paths of the operators' address begin.
+const OPERATORS_PATHS: [&str; 2] = ["/invoke/", "/metrics"];
 
 /// Answers a request. The trace has what is known of it so far; the answer is in an envelope, except for a document.
 pub(super) async fn carry_out(
@@ -251,11 +253,7 @@ fn find_route(
     let path = head.path;
     let Some((path, routes)) = routes::of_path(path, gateway.prefixes()) else {
         trace.call = trace::name_of(head.method, path);
-        return Err(Rejection::new(
-            ErrorTag::NotFound,
-            "There is no such route; see /openapi.json.",
-        )
-        .into());
+        return Err(no_route(path).into());
     };
     let method = if head.method == Method::HEAD {
         &Method::GET
@@ -289,4 +287,17 @@ fn find_route(
             )
         }
     }
+}
+
+/// The refusal of a path that is no route; one of the operators' address is said to be that.
+fn no_route(path: &str) -> Rejection {
+    let is_operators = OPERATORS_PATHS.iter().any(|begin| path.starts_with(begin));
+    if is_operators {
+        let message = "This is the gateway, the address for tenants. Operator functions and /metrics are at the operators' address, which the setting http.operator_listen names.";
+        return Rejection::new(ErrorTag::NotFound, message).with_minor("gateway-address");
+    }
+    Rejection::new(
+        ErrorTag::NotFound,
+        "There is no such route; see /openapi.json.",
+    )
 }

@@ -158,9 +158,13 @@ impl<'de> Deserialize<'de> for RevisionIn {
     }
 }
 
-/// How much a page holds: a number or a numeric string, taken into 1 to 256.
+/// How much a page holds: a number or a numeric string from 1 to 256.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitIn(pub usize);
+
+/// The same where another number is taken into 1 to 256, as records' list does; its answer says which.
+#[derive(Clone, Copy, Debug)]
+pub struct ClampedLimitIn(pub usize);
 
 impl Default for LimitIn {
     fn default() -> Self {
@@ -168,36 +172,52 @@ impl Default for LimitIn {
     }
 }
 
+impl Default for ClampedLimitIn {
+    fn default() -> Self {
+        Self(LIMIT_DEFAULT)
+    }
+}
+
 impl<'de> Deserialize<'de> for LimitIn {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Number(i64),
-            Text(String),
+        let limit = whole_number(deserializer).and_then(|number| usize::try_from(number).ok());
+        match limit.filter(|limit| (1..=LIMIT_MAX).contains(limit)) {
+            Some(limit) => Ok(Self(limit)),
+            None => Err(serde::de::Error::custom(
+                "a `limit` is a whole number from 1 to 256",
+            )),
         }
-        let limit = match Either::deserialize(deserializer) {
-            Ok(Either::Number(number)) => Some(clamp(number)),
-            Ok(Either::Text(text)) => limit(&text),
-            Err(_) => None,
-        };
+    }
+}
+
+impl<'de> Deserialize<'de> for ClampedLimitIn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let limit = whole_number(deserializer).map(clamp);
         limit.map(Self).ok_or_else(|| {
             serde::de::Error::custom("a `limit` is a whole number; pages hold 1 to 256 items")
         })
     }
 }
 
-/// The limit of a text of digits, however many they are.
-fn limit(text: &str) -> Option<usize> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    whole.then(|| {
-        if text.starts_with('-') {
-            clamp(0)
-        } else {
-            clamp(text.parse().unwrap_or(i64::MAX))
+/// A number or a text of digits, however many they are.
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Option<i64> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Number(i64),
+        Text(String),
+    }
+    match Either::deserialize(deserializer).ok()? {
+        Either::Number(number) => Some(number),
+        Either::Text(text) => {
+            let (sign, digits) = match text.strip_prefix('-') {
+                Some(digits) => (-1, digits),
+                None => (1, text.as_str()),
+            };
+            let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            whole.then(|| sign * digits.parse().unwrap_or(i64::MAX))
         }
-    })
+    }
 }
 
 fn clamp(number: i64) -> usize {

@@ -44,7 +44,7 @@ pub(super) fn no_json(body: &[u8], error: &serde_json::Error) -> String {
     }
     let place = format!("line {}, column {}", error.line(), error.column());
     match error.classify() {
-        Category::Eof => format!("The body ends within its JSON, at {place}."),
+        Category::Eof => format!("The body ends within its JSON, at {place}; send it whole."),
         Category::Syntax | Category::Data | Category::Io => {
             let text = error.to_string();
             let what = text.split(" at line ").next().unwrap_or_default();

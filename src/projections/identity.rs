@@ -25,7 +25,9 @@ use apply::{
 pub use change::IdentityChange;
 pub(crate) use change::after;
 pub(super) use lists::count_of_org;
-pub use lists::{accounts, invitations_of, members, orgs, orgs_of, sessions_over, users};
+pub use lists::{
+    NameFilter, UserStatus, accounts, invitations_of, members, orgs, orgs_of, sessions_over, users,
+};
 pub(crate) use lists::{all_orgs_of, has_user, orgs_with_holds};
 
 /// The first byte of these rows' keys.

@@ -42,6 +42,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("ops_token_list", "read"),
     ("ops_vacuum_status", "read"),
     ("ops_clock_status", "read"),
+    ("ops_secret_status", "read"),
     ("uas_user_create", "tenants"),
     ("uas_user_verify", "tenants"),
     ("ofm_owner_add", "tenants"),

@@ -14,7 +14,7 @@ const PARTS: [&str; 3] = [
     "ops_backup_renew",
 ];
 /// Functions that read and change nothing. Every other function has a row, whichever scope its token needs.
-const READS: [&str; 24] = [
+const READS: [&str; 25] = [
     "ops_token_list",
     "ops_jwt_list",
     "ops_signing_key_list",
@@ -26,6 +26,7 @@ const READS: [&str; 24] = [
     "metrics_recent",
     "ops_audit",
     "ops_clock_status",
+    "ops_secret_status",
     "ops_trace",
     "jobs_list",
     "jobs_show",

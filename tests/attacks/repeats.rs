@@ -81,6 +81,7 @@ const READ_FUNCTIONS: &[&str] = &[
     "metrics_recent",
     "ops_audit",
     "ops_clock_status",
+    "ops_secret_status",
     "ops_trace",
     "jobs_list",
     "jobs_show",

@@ -139,6 +139,11 @@ fn a_restore_goes_neither_into_the_backup_nor_into_other_data() {
 
 /// Restores until it is killed at a call of the file system. Whether it was killed.
 fn killed_at(backup: &Path, data_dir: &Path, call: &str, when: usize) -> bool {
+    ended_at(backup, data_dir, (call, when), "KILL")
+}
+
+/// The same with another signal.
+fn ended_at(backup: &Path, data_dir: &Path, (call, when): (&str, usize), signal: &str) -> bool {
     let ended = Command::new("strace")
         .args([
             "-f",
@@ -148,7 +153,7 @@ fn killed_at(backup: &Path, data_dir: &Path, call: &str, when: usize) -> bool {
             &format!("trace={call}"),
             "-e",
         ])
-        .arg(format!("inject={call}:signal=KILL:when={when}"))
+        .arg(format!("inject={call}:signal={signal}:when={when}"))
         .arg(env!("CARGO_BIN_EXE_g3n"))
         .args(["backup", "restore"])
         .arg(backup)
@@ -159,6 +164,44 @@ fn killed_at(backup: &Path, data_dir: &Path, call: &str, when: usize) -> bool {
         .stderr(Stdio::null())
         .status();
     !ended.expect("strace runs").success()
+}
+
+#[test]
+fn a_restore_that_a_signal_ends_leaves_nothing_behind() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let root = scratch.path();
+    let mut server = served(root);
+    server.stop();
+    let backup = root.join("backup");
+    good(&create_of(&server.dir, &backup));
+    let data_dir = root.join("restored");
+    let mut ended = 0;
+    for signal in ["TERM", "INT", "HUP"] {
+        for there in [false, true] {
+            if there {
+                fs::create_dir(&data_dir).expect("made");
+            }
+            if ended_at(&backup, &data_dir, ("fsync", 2), signal) {
+                ended += 1;
+                let names = |dir: &Path| -> Vec<String> {
+                    let names = fs::read_dir(dir).expect("read").flatten();
+                    let mut names: Vec<_> = names
+                        .map(|entry| entry.file_name().display().to_string())
+                        .filter(|name| name != "lock")
+                        .collect();
+                    names.sort();
+                    names
+                };
+                if there {
+                    assert_eq!(names(&data_dir), [""; 0], "{signal}");
+                } else {
+                    assert_eq!(names(root), ["backup", "data"], "{signal}");
+                }
+            }
+            let _: std::io::Result<()> = fs::remove_dir_all(&data_dir);
+        }
+    }
+    assert!(ended >= 4, "{ended} were ended");
 }
 
 #[test]

@@ -191,7 +191,8 @@ const CALLING: &[Row] = &[
 
 /// Verbs whose calls, if any, come after work on files that are not there; of them only what is refused is looked at.
 const OTHERS: &[Row] = &[
-    ("serve", ""),
+    // With settings that end it, should a flag not be refused.
+    ("serve --settings nowhere.toml", ""),
     // They call a server once an agent asks them to.
     ("mcp", "ptgskjc"),
     ("mcp --operator", "ptgo"),
@@ -202,12 +203,12 @@ const OTHERS: &[Row] = &[
     // The export must be of the org.
     ("utl import nowhere", "ptocf"),
     ("utl verify nowhere", "cf"),
-    ("journal verify", "f"),
-    ("journal head", "f"),
-    ("journal tail", "f"),
-    ("journal export", "f"),
-    ("journal show --record A/b/c", "f"),
-    ("journal rebuild", "f"),
+    ("journal verify", "pf"),
+    ("journal head", "pf"),
+    ("journal tail", "pf"),
+    ("journal export", "pf"),
+    ("journal show --record A/b/c", "pf"),
+    ("journal rebuild", "pf"),
     ("backup create into", "ptof"),
     ("backup verify nowhere", "f"),
     ("backup restore nowhere --data-dir new", "f"),

@@ -5,6 +5,7 @@ mod end_to_end;
 mod errors;
 mod exact;
 mod files;
+mod first_hour;
 mod flags;
 mod holds;
 mod identity;

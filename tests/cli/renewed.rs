@@ -72,3 +72,32 @@ fn a_put_whose_url_has_ended_comes_to_its_end() {
     let list = app.run("g3n mrs list --status all --limit 50", &[]).data();
     assert_eq!(list["items"].as_array().map(Vec::len), Some(3), "{list}");
 }
+
+#[test]
+fn a_put_whose_record_was_abandoned_says_so_or_makes_another() {
+    let app = AppState::open(&["mrs.upload_url_seconds=1", "mrs.complete_grace_seconds=0"]);
+    let content = b"big ".repeat(1_000);
+    for (flags, key, more) in [
+        ("--record-id named", "k-1", json!({"record_id": "named"})),
+        ("", "k-2", json!({})),
+    ] {
+        let mut more = more;
+        more["idempotency_key"] = json!(key);
+        broken_off(&app, &content, more);
+        eventually("it is doomed as abandoned", || {
+            app.run("g3n jobs run abandoned-uploads", &[]);
+            let pending = app.run("g3n mrs list --status pending_upload", &[]).data();
+            pending["items"].as_array().is_some_and(Vec::is_empty)
+        });
+        let line = format!(
+            "g3n mrs put --container demo --content-type text/plain --idempotency-key {key} {flags} --file -"
+        );
+        let ran = app.run_with(&line, &[], &content);
+        if flags.is_empty() {
+            assert_eq!(ran.data()["status"], "active", "{line}");
+        } else {
+            assert_eq!(ran.code, 6, "{ran:?}");
+            assert!(ran.stderr.contains("another --record-id"), "{ran:?}");
+        }
+    }
+}

@@ -104,7 +104,7 @@ fn contradicting_settings_are_reported_with_their_origins() {
 }
 
 #[test]
-fn an_invalid_setting_is_a_usage_error_from_every_origin() {
+fn an_invalid_setting_ends_with_78_from_every_origin() {
     let dir = tempfile::tempdir().expect("a directory");
     let write = |name: &str, text: &str| {
         std::fs::write(dir.path().join(name), text).expect("written");
@@ -166,7 +166,7 @@ fn an_invalid_setting_is_a_usage_error_from_every_origin() {
     ] {
         for verb in ["serve --data-dir data", "config server --output json"] {
             let ran = g3n(&format!("{verb} {line}"), dir.path(), &[variable], b"");
-            assert_eq!(ran.code, 2, "{verb} {line}: {ran:?}");
+            assert_eq!(ran.code, 78, "{verb} {line}: {ran:?}");
             // In the envelope quotes are escaped.
             let told = [ran.stderr.clone(), ran.text().replace('\\', "")].concat();
             for part in parts {

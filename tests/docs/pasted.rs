@@ -12,6 +12,10 @@ use crate::support::{Server, eventually, measured};
 
 /// What is written behind the fence of a block that is typed.
 const TYPED: &str = "sh local";
+/// The same where the server wants a client certificate of operators.
+const BY_CERTIFICATE: &str = "sh client";
+/// Where an installed server has its Unix socket for operators.
+const SOCKET: &str = "/run/metarecord/operators.sock";
 /// After each command, its number and the line; a line of its own keeps the two apart.
 const PROMPT: &str =
     r#"printf '%s %s\n' "$?" "$(HISTTIMEFORMAT= history 1 | head -n 1)" >>"$CODES""#;
@@ -111,6 +115,17 @@ fn works_as_pasted_in(directory: &Path, path: &str, commands_min: usize, argumen
 
 /// Pastes the blocks into a shell for a server, with the variables that development mode has printed.
 fn pasted(server: &Server, directory: &Path, path: &str, commands_min: usize) {
+    pasted_as(server, directory, (path, TYPED, usize::MAX), commands_min);
+}
+
+/// The same of so many blocks with a word of their own behind their fence.
+fn pasted_as(
+    server: &Server,
+    directory: &Path,
+    (path, typed, blocks_max): (&str, &str, usize),
+    commands_min: usize,
+) {
+    let socket = directory.join("s").display().to_string();
     let mut shell = Shell::open(
         directory,
         &[
@@ -119,6 +134,8 @@ fn pasted(server: &Server, directory: &Path, path: &str, commands_min: usize) {
             ("SESSION", &server.session_guid),
             ("ORG", &server.orgcode),
             ("BASE", &server.base_url),
+            ("OPERATORS", &server.operator_url),
+            ("G3N_OPERATOR_TOKEN", &server.operator_token),
             ("G3N_SECRET_CODE", &server.secret_code),
         ],
     );
@@ -126,11 +143,13 @@ fn pasted(server: &Server, directory: &Path, path: &str, commands_min: usize) {
         shell.paste(PATH_SET);
     }
     let page = Page::read(Path::new(path));
-    let blocks = page.blocks.iter().filter(|block| block.info == TYPED);
+    let blocks = page.blocks.iter().filter(|block| block.info == typed);
+    let blocks = blocks.take(blocks_max);
     let codes = || std::fs::read_to_string(directory.join("codes")).unwrap_or_default();
     for (number, block) in blocks.enumerate() {
         let end = format!("true pasted {number}");
-        shell.paste(&format!("{}{end}\n", block.text));
+        let text = block.text.replace(SOCKET, &socket);
+        shell.paste(&format!("{text}{end}\n"));
         eventually("the block has been carried out", || codes().contains(&end));
     }
     let shown = shell.close();
@@ -254,20 +273,16 @@ fn the_commands_of_the_page_of_tls_work_as_they_are_pasted() {
     let directory = scratch.path();
     clone_at(directory);
     let page = Page::read(Path::new("docs/tls.md"));
-    let block = page
-        .blocks
-        .iter()
-        .find(|block| block.info == "sh reference");
-    let (lines, _) = block
-        .expect("a block")
-        .text
-        .split_once("g3n serve")
-        .expect("a server");
-    let made = Command::new("bash")
-        .args(["-ec", lines])
-        .current_dir(directory)
-        .output();
-    assert!(made.expect("bash runs").status.success(), "{lines}");
+    let blocks = page.blocks.iter();
+    let blocks = blocks.filter(|block| block.info == "sh reference");
+    for block in blocks {
+        let (lines, _) = block.text.split_once("g3n serve").expect("a server");
+        let made = Command::new("bash")
+            .args(["-ec", lines])
+            .current_dir(directory)
+            .output();
+        assert!(made.expect("bash runs").status.success(), "{lines}");
+    }
     let file = |name: &str| directory.join("tls").join(name).display().to_string();
     let certificate = format!("http.tls_cert_file={}", file("cert.pem"));
     let key = format!("http.tls_key_file={}", file("key.pem"));
@@ -275,4 +290,31 @@ fn the_commands_of_the_page_of_tls_work_as_they_are_pasted() {
     let server = Server::start_in(&directory.join("data"), &arguments);
     let server = server.trusting(&directory.join("tls/cert.pem"));
     pasted(&server, directory, "docs/tls.md", 4);
+    drop(server);
+    let authority = format!("http.operator_client_ca_file={}", file("ca.pem"));
+    let arguments = [&arguments[..], &["--set", &authority]].concat();
+    let server = Server::start_in(&directory.join("second"), &arguments);
+    let server = server.trusting(&directory.join("tls/cert.pem"));
+    std::fs::remove_file(directory.join("codes")).expect("removed");
+    pasted_as(&server, directory, ("docs/tls.md", BY_CERTIFICATE, 1), 3);
+}
+
+#[test]
+fn the_commands_of_the_page_of_metrics_work_as_they_are_pasted() {
+    works_as_pasted("docs/metrics.md", 2);
+}
+
+#[test]
+fn the_commands_of_the_page_of_a_flood_say_who_it_is() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let directory = scratch.path();
+    clone_at(directory);
+    let socket = format!("unix:{}", directory.join("s").display());
+    let server = Server::start_in(&directory.join("data"), &["--operator-listen", &socket]);
+    // Somebody without a credential, who is refused.
+    let stranger = crate::support::agent();
+    let refused = stranger.get(format!("{}/whoami", server.base_url)).call();
+    assert_eq!(crate::support::got(refused).status, 401);
+    // The others change a firewall and an installed server: tests/emergencies.sh types them.
+    pasted_as(&server, directory, ("docs/emergency/flood.md", "", 1), 2);
 }

@@ -202,6 +202,7 @@ fn a_directory_that_is_well_has_no_row_with_a_fix() {
             "clock",
             "secret-code",
             "open-files",
+            "public-url",
             "gateway-port",
             "operator-port",
             "server",

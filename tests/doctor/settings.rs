@@ -27,6 +27,7 @@ fn invalid_settings_fail_and_dependent_checks_are_skipped() {
             "identity",
             "free-space",
             "open-files",
+            "public-url",
             "gateway-port",
             "operator-port",
         ] {

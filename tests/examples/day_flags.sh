@@ -22,7 +22,7 @@ done
 echo "a flag of the connection is used or refused"
 
 ends 2 'the variable G3N_SESSION_GUID is set, but empty' env G3N_SESSION_GUID="" "$g3n" mrs list
-ends 2 'environment G3N_HTTP_LISTEN' env G3N_HTTP_LISTEN="" "$g3n" config server
+ends 78 'environment G3N_HTTP_LISTEN' env G3N_HTTP_LISTEN="" "$g3n" config server
 env G3N_SESSION_GUID="$SESSION"$'\n' "$g3n" whoami >out || fail "a line break behind a session"
 ends 2 'the variable G3N_SESSION_GUID cannot be sent' env G3N_SESSION_GUID=$'a\nb' "$g3n" whoami
 echo "an empty variable is named, and a line break behind a session is none of it"

@@ -80,8 +80,8 @@ is "$(post /mrs/record '{"orgcode":"'"$ORG"'","container":"demo","record_id":"r"
 is "$(post /mrs/doom '["'"$ORG"'",null,"demo",null,null,null,null,"r",1]')" 400 'must be a JSON object' "an array"
 is "$(invoke ofm_usage '["'"$ORG"'"]')" 400 'must be a JSON object' "an array for an operator function"
 is "$(get /mrs/record/meta -d orgcode="$ORG" -d container=demo -d record_id=r)" 200 '"status":"active"' "the record after it"
-ends 2 'is a section: write [http]' "$g3n" config server --settings <(echo 'http = ["127.0.0.1:1"]')
-ends 2 'http.cors_origins is a list' "$g3n" config server --settings <(printf '[http]\ncors_origins = ["https://a"]\n')
+ends 78 'is a section: write [http]' "$g3n" config server --settings <(echo 'http = ["127.0.0.1:1"]')
+ends 78 'http.cors_origins is a list' "$g3n" config server --settings <(printf '[http]\ncors_origins = ["https://a"]\n')
 echo "an array is neither a body nor a section nor a value"
 
 words() { lacks 'struct|element|floating|u64|deseriali|column 1|expected |`' "$1"; }

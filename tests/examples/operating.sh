@@ -30,7 +30,7 @@ until_so "a server in an odd place is ready" other_told
 sed -n '/^export G3N_CONFIG=/,/^export SESSION=/p' odd.told >odd.sh
 ends 0 '"tenant_id":"DEMO"' env -i "PATH=$PATH" bash -c '. ./odd.sh; "$1" whoami' - "$g3n"
 ends 2 'the variable G3N_PROFILE is not UTF-8 text' env -i G3N_PROFILE=$'\xff' "$g3n" whoami
-ends 2 'did you mean G3N_HTTP_LISTEN?' env -i G3N_HTP_LISTEN=127.0.0.1:1 "$g3n" config server
+ends 78 'did you mean G3N_HTTP_LISTEN?' env -i G3N_HTP_LISTEN=127.0.0.1:1 "$g3n" config server
 stop other
 echo "export G3N_CONFIG=.. survives any path, and variables that are misspelled or no text are refused"
 

@@ -146,6 +146,9 @@ fn what_cannot_be_copied_is_refused_and_leaves_nothing() {
     server.post("/mrs/doom", &doom).data();
     let refused = |fields: Value| {
         let answer = server.post("/mrs/record/copy", &with(body("blob", "new"), fields));
+        // Another record has the name, or the source itself: no copy is there already.
+        let details = &answer.json()["error"]["details"];
+        assert_eq!(details["already_there"], Value::Null, "{details}");
         answer.refusal()
     };
     for (fields, status, tag) in [
@@ -167,6 +170,9 @@ fn what_cannot_be_copied_is_refused_and_leaves_nothing() {
         assert_eq!((was_status, &*was_tag), (status, tag), "{shown}");
     }
     assert_eq!(files(&server), 1, "no object is left behind");
+    copy(&server, "blob", "twin").data();
+    let again = copy(&server, "blob", "twin");
+    assert_eq!(again.json()["error"]["details"]["already_there"], true);
     assert_eq!(read(&server, "new", "").refusal().0, 404);
 }
 
@@ -176,16 +182,14 @@ fn a_copy_that_is_repeated_is_made_once() {
     let server = start(scratch.path());
     upload(&server, "blob", "some text", None);
     let keyed = with(body("blob", "new"), json!({"idempotency_key": "k"}));
-    let first = server.post("/mrs/record/copy", &keyed).data();
-    let again = server.post("/mrs/record/copy", &keyed);
-    assert_eq!(
-        again.header("idempotent-replayed").map(str::to_owned),
-        server
-            .post("/mrs/record/copy", &keyed)
-            .header("idempotent-replayed")
-            .map(str::to_owned)
-    );
-    assert_eq!(again.data(), first);
+    let first = server.post("/mrs/record/copy", &keyed);
+    assert_eq!(first.header("idempotent-replay"), None);
+    let first = first.data();
+    for _ in 0..2 {
+        let again = server.post("/mrs/record/copy", &keyed);
+        assert_eq!(again.header("idempotent-replay"), Some("true"));
+        assert_eq!(again.data(), first);
+    }
     // Also when the source has ended since.
     let doom = json!({"orgcode": "demo", "container": "notes", "record_id": "blob", "expected_revision": 2});
     server.post("/mrs/doom", &doom).data();

@@ -5,6 +5,7 @@ mod browsers;
 mod containers;
 mod copy;
 mod downloads;
+mod each_tag;
 mod envelope;
 mod errors;
 mod explorer;

@@ -54,6 +54,43 @@ pub(crate) struct Server {
     agent: ureq::Agent,
 }
 
+/// The headers that answers may have, in lower case.
+const HEADERS: &[&str] = &[
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "access-control-max-age",
+    "accept-ranges",
+    "allow",
+    "cache-control",
+    "connection",
+    "content-disposition",
+    "content-encoding",
+    "content-length",
+    "content-md5",
+    "content-range",
+    "content-security-policy",
+    "content-type",
+    "cross-origin-resource-policy",
+    "date",
+    "etag",
+    "idempotent-replay",
+    "last-modified",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "strict-transport-security",
+    "transfer-encoding",
+    "vary",
+    "www-authenticate",
+    "x-api-version",
+    "x-content-type-options",
+    "x-request-id",
+    "x-trace-id",
+];
+
 /// An answer: its status, headers (names in lower case) and body.
 #[derive(Debug)]
 pub(crate) struct Got {
@@ -71,8 +108,9 @@ impl Got {
         serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
     }
 
-    /// A header's value.
+    /// A header's value, of those that an answer may have: one of another name would be absent whatever happens.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        assert!(HEADERS.contains(&name), "no answer has a header {name}");
         self.headers
             .iter()
             .find(|(known, _)| known == name)

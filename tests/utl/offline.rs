@@ -93,6 +93,17 @@ fn an_import_is_tried_without_a_change() {
         (&json!(0), &json!(false))
     );
     assert_eq!(position(&to), before, "nothing was written");
+    assert_eq!(plan["past_quotas"], json!([]));
+    // What would keep the org from adding anything is foreseen.
+    let small = Server::start_with(&["--set", "quotas.records=1"]);
+    let tried = g3n(&small, &["utl", "import", &out, "--dry-run"]);
+    let plan: Value = serde_json::from_slice(&tried.stdout).expect("a plan");
+    let past = json!([{"quota": "records", "would_have": 2, "limit": 1}]);
+    assert_eq!(plan["past_quotas"], past);
+    assert!(
+        String::from_utf8_lossy(&tried.stderr).contains("quota"),
+        "{tried:?}"
+    );
     // Where the org is, the try is refused as the import would be.
     let taken = g3n(&from, &["utl", "import", &out, "--dry-run"]);
     assert_eq!(taken.status.code(), Some(6), "{taken:?}");

@@ -149,6 +149,6 @@ fn check_new(new: &str, email: &str) -> Result<(), Rejection> {
 pub(super) fn wrong_passcode() -> Rejection {
     Rejection::new(
         ErrorTag::InvalidPasscode,
-        "The e-mail address or the passcode is wrong.",
+        "The e-mail address or the passcode is wrong; an operator can set another passcode.",
     )
 }

@@ -86,6 +86,29 @@ pub(super) fn operator_port(target: &Target<'_>) -> Finding {
     }
 }
 
+/// Whether it is known at which URL callers reach a gateway that listens on more than this machine.
+pub(super) fn public_url(target: &Target<'_>) -> Finding {
+    const NAME: &str = "public-url";
+    let Some(options) = target.options else {
+        return without_settings(NAME);
+    };
+    let http = &options.settings.http;
+    if !http.public_url.is_empty() {
+        return Finding::ok(NAME, http.public_url.clone());
+    }
+    if target.development || boot::is_loopback(&http.listen) {
+        return Finding::ok(NAME, "not set; not needed on loopback");
+    }
+    Finding::warn(
+        NAME,
+        format!(
+            "http.public_url is not set, and the gateway listens on {}: URLs of uploads and downloads follow each request's Host, or the address that its caller is connected to",
+            http.listen
+        ),
+        "set http.public_url to the URL that callers use",
+    )
+}
+
 fn port(
     name: &'static str,
     target: &Target<'_>,

@@ -65,7 +65,7 @@ impl SourceArgs {
             return Ok(None);
         };
         let settings = Settings::load(Some(path), std::iter::empty(), &[], &[]);
-        let settings = settings.map_err(|error| Failure::Usage(error.to_string()))?;
+        let settings = settings.map_err(|error| Failure::Settings(error.to_string()))?;
         let dir = Some(settings.log.dir).filter(|dir| !dir.is_empty());
         Ok(dir.map(|dir| Source::Directory(dir.into())))
     }

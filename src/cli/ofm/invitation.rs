@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::MemberArgs;
 use crate::cli::args::{MakeArgs, RemarkArgs};
+use crate::cli::bare::BareArgs;
 use crate::cli::pages::PageArgs;
 
 #[derive(Args, Debug, Serialize)]
@@ -21,6 +22,9 @@ pub(super) struct CreateArgs {
     #[command(flatten)]
     #[serde(flatten)]
     remarks: MakeArgs,
+    #[command(flatten)]
+    #[serde(skip)]
+    pub(super) bare: BareArgs,
 }
 
 #[derive(Args, Debug, Serialize)]

@@ -8,7 +8,7 @@ use crate::cli::args::KeyArgs;
 use crate::cli::bare::BareArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::output::Printer;
+use crate::cli::output::{Printer, note};
 use crate::cli::pages::PageArgs;
 use crate::cli::time::{Time, ahead, seconds};
 use crate::client::Reply;
@@ -120,6 +120,14 @@ pub(super) struct GetArgs {
 impl ScheduleArgs {
     pub(super) fn run(&self, operator: &Operator, printer: &Printer) -> Result<Exit, Failure> {
         let made = operator.change("ops_maintenance_schedule", &self.change, self);
+        if let Ok(reply) = &made
+            && let Some(active) = reply.data()["waits_for"].as_str()
+        {
+            note(&format!(
+                "window {} is active: this one begins when that one ends (g3n ops maintenance-end), and is cancelled if it still waits at its planned end",
+                active
+            ));
+        }
         self.bare.tell(printer, "maintenance_id", made)
     }
 }
@@ -138,7 +146,13 @@ impl UpdateArgs {
 
 impl EndArgs {
     pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
-        operator.change("ops_maintenance_end", &self.change, self)
+        let reply = operator.change("ops_maintenance_end", &self.change, self)?;
+        if let Some(next) = reply.data()["begins_next"].as_str() {
+            note(&format!(
+                "window {next} begins now, because it was waiting: tenants are still refused. End it with g3n ops maintenance-end"
+            ));
+        }
+        Ok(reply)
     }
 }
 

@@ -274,7 +274,7 @@ pub(super) fn run(
         Verb::TokenRevoke(arguments) => operator.send("ops_token_revoke", arguments)?,
         Verb::JwtRevoke(arguments) => operator.send("ops_jwt_revoke", arguments)?,
         Verb::JwtList => operator.invoke("ops_jwt_list", Map::new())?,
-        Verb::SigningKeyRotate(arguments) => operator.send("ops_signing_key_rotate", arguments)?,
+        Verb::SigningKeyRotate(arguments) => return arguments.run(&operator, printer),
         Verb::SigningKeyList => operator.invoke("ops_signing_key_list", Map::new())?,
         Verb::ClockStatus => operator.invoke("ops_clock_status", Map::new())?,
         Verb::ClockConfirm(arguments) => operator.send("ops_clock_confirm", &arguments.remarks)?,

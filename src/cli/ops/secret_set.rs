@@ -18,7 +18,7 @@ use crate::client::Reply;
 const HOW_NEW: &str = "this needs the new secret code: give --new-secret-code-file FILE (- is standard input), set G3N_NEW_SECRET_CODE, or give --new-secret-code";
 
 /// Asks for the first code.
-const FIRST: &str = "First secret code (to replace one, end this and give --rotate): ";
+const FIRST: &str = "First secret code: ";
 
 /// Where the new secret code is.
 #[derive(Args, Debug)]
@@ -47,12 +47,16 @@ pub(super) struct SecretSetArgs {
 
 impl SecretSetArgs {
     pub(super) fn run(&self, operator: &Operator) -> Result<Reply, Failure> {
-        let body = self.body(&mut CliEnv::of_process())?;
+        let body = self.body(&mut CliEnv::of_process(), &|| is_set(operator))?;
         operator.invoke("ops_secret_set", body)
     }
 
-    /// A new code replaces the one there is; the code alone is the first one.
-    fn body(&self, env: &mut CliEnv) -> Result<Map<String, Value>, Failure> {
+    /// A new code replaces the one there is; the code alone is the first one. Nobody is asked for a first code where there is one.
+    fn body(
+        &self,
+        env: &mut CliEnv,
+        is_set: &dyn Fn() -> Result<bool, Failure>,
+    ) -> Result<Map<String, Value>, Failure> {
         if self.code.places().is_input() && self.new.places().is_input() {
             return Err(Failure::Usage(
                 "standard input cannot hold both codes".to_owned(),
@@ -67,6 +71,12 @@ impl SecretSetArgs {
             }
             None => match self.code.places().find(env)? {
                 Some(first) => (first, None),
+                None if env.typed && is_set()? => {
+                    return Err(Failure::InTheWay {
+                        tag: "secret-code-set",
+                        message: "a secret code is set already; replace it with `g3n ops secret-set --rotate`".to_owned(),
+                    });
+                }
                 None => (env.ask_twice(FIRST, HOW)?, None),
             },
         };
@@ -78,6 +88,16 @@ impl SecretSetArgs {
             old.as_ref().map(Secret::reveal),
         );
         Ok(with(body, &self.remarks))
+    }
+}
+
+/// Whether the server has a secret code. One that does not know the question is asked when the code is sent.
+fn is_set(operator: &Operator) -> Result<bool, Failure> {
+    let reply = operator.invoke("ops_secret_status", Map::new())?;
+    match reply.tag() {
+        Some("not-found") => Ok(false),
+        Some(_) => Err(Failure::Refused(Box::new(reply))),
+        None => Ok(reply.data()["set"] == true),
     }
 }
 
@@ -156,9 +176,31 @@ mod tests {
             ),
         ] {
             let made = parse(line)
-                .body(&mut CliEnv::made_up(environment, input, typed))
+                .body(&mut CliEnv::made_up(environment, input, typed), &|| {
+                    Ok(false)
+                })
                 .ok();
             assert_eq!(made.map(Value::Object).as_ref(), body, "{line} {typed:?}");
         }
+    }
+
+    #[test]
+    fn nobody_types_a_first_code_where_there_is_one() {
+        let mut unasked = CliEnv::made_up(&[], "", &["X", "X"]);
+        let failure = parse("").body(&mut unasked, &|| Ok(true)).err();
+        let told = failure.map(|failure| failure.text()).unwrap_or_default();
+        assert!(told.contains("--rotate"), "{told}");
+        assert_eq!(
+            unasked
+                .ask("next: ", HOW)
+                .map(|code| code.reveal().to_owned())
+                .ok(),
+            Some("X".to_owned())
+        );
+        let rotated = parse("--rotate")
+            .body(&mut CliEnv::made_up(&[], "", &["O", "N", "N"]), &|| {
+                Ok(true)
+            });
+        assert!(rotated.is_ok());
     }
 }

@@ -23,8 +23,8 @@ pub struct Connection {
     /// Address for operators, also a Unix socket such as unix:/run/metarecord/operators.sock [env: G3N_OPERATOR_URL] [default: http://127.0.0.1:8001]
     #[arg(long, global = true, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub operator_url: Option<String>,
-    /// Session to call with [env: G3N_SESSION_GUID]
-    #[arg(long, global = true, value_name = "GUID", value_parser = NonEmptyStringValueParser::new())]
+    /// Session to call with: the secret that signing in gave (its guid) [env: G3N_SESSION_GUID]
+    #[arg(long, visible_alias = "session", global = true, value_name = "GUID", value_parser = NonEmptyStringValueParser::new())]
     pub session_guid: Option<String>,
     /// Service account's key to call with; a session given in the same way takes precedence [env: G3N_API_KEY]
     #[arg(long, global = true, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]

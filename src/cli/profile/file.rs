@@ -47,6 +47,7 @@ entry! {
     api_key,
     jwt_file,
     operator_token,
+    data_dir,
     ca_file,
     client_cert_file,
     client_key_file,

@@ -55,12 +55,13 @@ fn of_development(options: &Options, ready: &Ready) -> String {
     format!(
         "\nDevelopment mode. For another shell:\n\n\
          export G3N_CONFIG={} G3N_PROFILE=dev\n\
-         export SESSION={} ORG={} BASE={} G3N_SECRET_CODE={}\n\n\
+         export SESSION={} ORG={} BASE={} OPERATORS={} G3N_SECRET_CODE={}\n\n\
          curl -sS \"$BASE/mrs/record\" -H \"x-session-guid: $SESSION\" -d '{{\"orgcode\":\"'$ORG'\",\"container\":\"demo\",\"record_id\":\"hello-1\",\"content_type\":\"application/json\",\"payload\":{{\"hello\":\"world\"}}}}'\n",
         quoted(&dir.join("profiles.toml")),
         seeded.session_guid,
         seeded.orgcode,
         ready.base_url,
+        quoted(Path::new(&ready.operator_url)),
         seeded.secret_code,
     )
 }

@@ -52,6 +52,18 @@ const OTHERS: &[(&str, &[&str])] = &[
             "window_ends_at",
         ],
     ),
+    (
+        "export_id",
+        &[
+            "export_id",
+            "status",
+            "requested_at",
+            "completed_at",
+            "journal_position",
+            "counts",
+            "manifest_sha256",
+        ],
+    ),
     ("jti", &["jti", "until"]),
     ("found", &["name", "state", "found", "fix"]),
     (

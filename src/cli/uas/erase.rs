@@ -6,6 +6,7 @@ use serde_json::Map;
 
 use super::NamedArgs;
 use crate::cli::args::with;
+use crate::cli::bare::BareArgs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::ops::Operator;
@@ -26,9 +27,12 @@ pub(super) struct EraseArgs {
     #[arg(long)]
     override_holds: bool,
     /// Wait for the end, with a bar on a terminal; exit 1 when it failed.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "bare")]
     #[serde(skip)]
     watch: bool,
+    #[command(flatten)]
+    #[serde(skip)]
+    bare: BareArgs,
 }
 
 impl EraseArgs {
@@ -37,14 +41,15 @@ impl EraseArgs {
         let named = self.user.email.as_ref().or(self.user.user_id.as_ref());
         let named = named.map_or("", String::as_str);
         let what = format!("all data of the user {named} at {}", operator.address());
-        let reply =
-            self.removal
-                .remove(&operator, "uas_user_erase", &what, with(Map::new(), self))?;
-        if self.watch && reply.is_success() {
-            let vacuum_id = reply.data()["vacuum_id"].as_str();
-            watched(&operator, printer, vacuum_id)
-        } else {
-            Ok(printer.reply(&reply))
+        let body = with(Map::new(), self);
+        let made = self
+            .removal
+            .remove(&operator, "uas_user_erase", &what, body);
+        match &made {
+            Ok(reply) if self.watch && reply.is_success() => {
+                watched(&operator, printer, reply.data()["vacuum_id"].as_str())
+            }
+            _ => self.bare.tell(printer, "vacuum_id", made),
         }
     }
 }

@@ -81,7 +81,7 @@ impl Asker<'_> {
                 .unwrap_or_default();
             let its = |export: &&Value| export_id.is_none_or(|id| export["export_id"] == id);
             let Some(export) = exports.iter().rev().find(its) else {
-                return Err(Failure::Usage(
+                return Err(Failure::Absent(
                     "there is no such export: an owner requests an offboarding and an operator approves it, or an operator creates one with g3n utl export-make".to_owned(),
                 ));
             };

@@ -1,5 +1,6 @@
 //! `g3n utl import`: checks an export, and brings it into an instance: content first, then the history, the org last.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use serde_json::{Map, Value, json};
 use crate::cli::args::{RemarkArgs, about, insert, with};
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, granted};
-use crate::cli::output::Printer;
+use crate::cli::output::{Printer, note};
 use crate::cli::profile::Profile;
 use crate::cli::progress;
 use crate::client::{Client, Reply};
 use crate::domain::Md5;
+use crate::domain::quota::Quota;
 use crate::export::FileEntry;
 use crate::export::check::{Directory, Part};
 use uuid::Uuid;
@@ -81,7 +83,16 @@ impl ImportArgs {
         if self.dry_run {
             insert(&mut begin, "dry_run", Some(true));
             let plan = importing.invoke("utl_import_begin", begin)?;
-            let told = printer.facts(&importing.plan(plan.data())?);
+            let plan = importing.plan(plan.data())?;
+            let told = printer.facts(&plan);
+            if plan["past_quotas"]
+                .as_array()
+                .is_some_and(|past| !past.is_empty())
+            {
+                note(
+                    "the org would have more than its quotas grant, and could add nothing; raise them in the section quotas of the settings, or for the org once it is there with g3n ofm quota-set",
+                );
+            }
             return told.map(|()| Exit::Success).map_err(Failure::stdout);
         }
         importing.invoke("utl_import_begin", begin)?;
@@ -125,7 +136,37 @@ impl Importing {
             "overwritten": 0,
             "refused": 0,
             "owner": answer["owner_user_id"],
+            "past_quotas": self.past_quotas(&answer["limits"])?,
         }))
+    }
+
+    /// The quotas of which the org would have more than the server grants: nothing of an import is refused for them, and afterwards
+    /// the org could add nothing.
+    fn past_quotas(&self, limits: &Value) -> Result<Vec<Value>, Failure> {
+        let (mut records, mut containers, mut tags) = (0, BTreeSet::new(), BTreeSet::new());
+        for line in self.directory.records()? {
+            let line = line?;
+            let record = &line["record"];
+            if record["status"] == "doomed" {
+                continue;
+            }
+            records += 1;
+            containers.insert(record["container"].as_str().unwrap_or_default().to_owned());
+            let named = record["tags"].as_array().into_iter().flatten();
+            tags.extend(named.filter_map(Value::as_str).map(str::to_owned));
+        }
+        let counted = [
+            (Quota::Records, records),
+            (Quota::Containers, containers.len() as u64),
+            (Quota::ContentBytes, self.directory.manifest.counts.bytes),
+            (Quota::Tags, tags.len() as u64),
+        ];
+        let past = counted.into_iter().filter_map(|(quota, count)| {
+            let limit = limits[quota.as_str()].as_u64()?;
+            (count > limit)
+                .then(|| json!({"quota": quota.as_str(), "would_have": count, "limit": limit}))
+        });
+        Ok(past.collect())
     }
 
     /// How many of the content files the server has from an import that was interrupted.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::args::{KeyArgs, MakeArgs, RemarkArgs, Said, about, insert, with};
+use super::bare::BareArgs;
 use super::call::invoke;
 use super::cli_env::CliEnv;
 use super::exit::Exit;
@@ -58,7 +59,7 @@ enum Verb {
     OffboardingApprove(ApproveArgs),
     /// Create an export of an org without offboarding it (operators).
     #[command(after_help = "Example:\n  g3n utl export-make --orgcode ACME")]
-    ExportMake(MakeArgs),
+    ExportMake(ExportMakeArgs),
     /// Download an org's export into a directory, and check every byte of it (owners; operators with --operator).
     ///
     /// Waits until the export is finished. Files that are already complete and correct are not downloaded again.
@@ -100,6 +101,20 @@ struct RequestArgs {
     #[command(flatten)]
     #[serde(flatten)]
     key: KeyArgs,
+    #[command(flatten)]
+    #[serde(skip)]
+    bare: BareArgs,
+}
+
+/// An export to make.
+#[derive(Args, Debug, Serialize)]
+struct ExportMakeArgs {
+    #[command(flatten)]
+    #[serde(flatten)]
+    make: MakeArgs,
+    #[command(flatten)]
+    #[serde(skip)]
+    bare: BareArgs,
 }
 
 /// An offboarding to call off.
@@ -150,7 +165,9 @@ pub(super) fn run(
     let reply = match &arguments.verb {
         Verb::OffboardingRequest(arguments) => {
             let body = with(about(profile.named_org("which org?")?), arguments);
-            client.offboarding_request(&Value::Object(body))?
+            let made = client.offboarding_request(&Value::Object(body));
+            let made = made.map_err(Failure::from);
+            return arguments.bare.tell(printer, "offboarding_id", made);
         }
         Verb::OffboardingStatus(by) if by.operator => {
             invoke(profile, "utl_offboarding_status", org()?)?
@@ -170,7 +187,10 @@ pub(super) fn run(
             return arguments.page.list(printer, first, &ask);
         }
         Verb::OffboardingApprove(arguments) => arguments.run(profile)?,
-        Verb::ExportMake(remarks) => invoke(profile, "utl_export", with(org()?, remarks))?,
+        Verb::ExportMake(arguments) => {
+            let made = invoke(profile, "utl_export", with(org()?, arguments));
+            return arguments.bare.tell(printer, "exports.last.export_id", made);
+        }
         Verb::Export(arguments) => return arguments.run(profile, printer),
         Verb::Verify(arguments) => return arguments.run(profile.filtered_org(), printer),
         Verb::Import(arguments) => return arguments.run(profile, printer),

@@ -40,7 +40,8 @@ pub(super) fn ready(run: &mut Run) -> Checked {
     let answer = run.caller.ask_as(&Credential::None, ask)?;
     let told = data(&answer, "GET /ready")?;
     must(told["ready"] == true, || "ready is not true".to_owned())?;
-    Ok(format!("position {}", told["position"]))
+    let text = |name: &str| told[name].as_str().unwrap_or("not told").to_owned();
+    Ok(format!("disk {}, clock {}", text("disk"), text("clock")))
 }
 
 /// The server knows the caller, by the credential and for the org of the run.

@@ -63,7 +63,7 @@ pub fn check_upload_size(size: u64) -> Result<(), Rejection> {
         1..=OBJECT_BYTES_MAX => Ok(()),
         _ => Err(Rejection::new(
             ErrorTag::TooLarge,
-            format!("size is over {OBJECT_BYTES_MAX} bytes, the most one record may hold."),
+            format!("size is over {OBJECT_BYTES_MAX} bytes, the most one record may hold; split the content."),
         )
         .with_minor("size")),
     }

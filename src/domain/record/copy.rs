@@ -103,7 +103,10 @@ impl Copy {
     pub(super) fn taken(&self, there: &Record) -> Rejection {
         let same = self.seen.as_ref().is_some_and(|seen| {
             let content = |record: &Record| (record.content.size, record.content.md5);
-            content(there) == content(&seen.record) && there.tags == seen.record.tags
+            // The source itself is no copy of it.
+            *there != seen.record
+                && content(there) == content(&seen.record)
+                && there.tags == seen.record.tags
         });
         Rejection::new(
             ErrorTag::Conflict,

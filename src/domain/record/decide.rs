@@ -300,14 +300,14 @@ impl Current<'_> {
         if complete.size != uploaded_size || uploaded_size != promised.size {
             return Err(Rejection::new(
                 ErrorTag::SizeMismatch,
-                "size is not the number of bytes that were uploaded.",
+                "size is not the number of bytes that were uploaded; send that of the gzip.",
             )
             .with_detail("uploaded_size", uploaded_size));
         }
         if complete.md5 != promised.md5 {
             return Err(Rejection::new(
                 ErrorTag::Md5Mismatch,
-                "content_md5 is not the MD5 of the bytes that were uploaded.",
+                "content_md5 is not the MD5 of the bytes that were uploaded; send that of the gzip.",
             )
             .with_detail("uploaded_md5", promised.md5.to_string()));
         }

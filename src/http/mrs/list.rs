@@ -10,7 +10,7 @@ use crate::domain::record::{RecordView, Status};
 use crate::domain::{ErrorTag, RecordId, Rejection, Tag};
 use crate::http::auth::access::{Access, Right};
 use crate::http::call::Call;
-use crate::http::input::{self, LimitIn};
+use crate::http::input::{self, ClampedLimitIn};
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Described, Route, inside};
 use crate::http::state::AppState;
@@ -36,9 +36,10 @@ pub(super) struct ListQuery {
     prefix: Option<String>,
     /// `true` shows doomed records, too; `status` takes precedence.
     include_doomed: Option<String>,
-    /// Records per page: 8 by default, 1 to 256.
+    /// Records per page: 8 by default, 1 to 256. Any other number is taken for the nearer of these; `limit` of the answer is what
+    /// counted.
     #[param(value_type = Option<String>)]
-    limit: Option<LimitIn>,
+    limit: Option<ClampedLimitIn>,
     /// The next_token of the page before.
     next_token: Option<String>,
 }

@@ -190,7 +190,10 @@ pub async fn record(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
     let current = as_of.is_none() && record.status == Status::Active;
     if wanted > record.content.version {
         // What came later than the state that is asked for is not part of it.
-        return Err(Rejection::not_found().into());
+        let newest = Some(record.content.version);
+        return Err(versions::no_version(app, &key, wanted, newest)
+            .await?
+            .into());
     }
     let content = if current && wanted == record.content.version {
         record.content.clone()

@@ -55,6 +55,9 @@ pub struct VersionsAnswer<'a> {
     next_token: Option<String>,
 }
 
+/// How many versions a refusal names.
+const NAMED_VERSIONS_MAX: usize = 8;
+
 /// An earlier or the current content of a record.
 #[derive(Serialize, ToSchema)]
 pub struct VersionView<'a> {
@@ -241,8 +244,39 @@ pub(super) async fn kept(
     let found = found.filter(|found| found.content.version == version);
     match found {
         Some(found) if is_kept(app, key, &found)? => Ok(found.content),
-        Some(_) | None => Err(Rejection::not_found().into()),
+        Some(_) | None => Err(no_version(app, key, version, None).await?.into()),
     }
+}
+
+/// The refusal of a content version that the record does not have, or not any more: its readers learn which it has, up to
+/// that of the state that was asked for.
+pub(super) async fn no_version(
+    app: &AppState,
+    key: &RecordKey,
+    wanted: u64,
+    newest: Option<u64>,
+) -> Result<Rejection, Refusal> {
+    let below = newest.map(|newest| Place {
+        version: newest.saturating_add(1),
+        revision: None,
+    });
+    let mut there = Vec::new();
+    for version in newest_below(app, key, below, NAMED_VERSIONS_MAX).await? {
+        if is_kept(app, key, &version)? {
+            there.push(version.content.version);
+        }
+    }
+    let named: Vec<_> = there.iter().map(u64::to_string).collect();
+    let message = match named.as_slice() {
+        [] => format!("The record has no content version {wanted}, and no other is kept."),
+        named => format!(
+            "The record has no content version {wanted}; the newest that it has: {}.",
+            named.join(", ")
+        ),
+    };
+    Ok(Rejection::absent(message)
+        .with_minor("version")
+        .with_detail("versions", there))
 }
 
 fn is_kept(app: &AppState, key: &RecordKey, version: &Version) -> Result<bool, Refusal> {

@@ -1,4 +1,5 @@
-//! `ops_secret_set` and `ops_secret_lock_lift`: sets the secret code or changes it, and forgets the wrong ones.
+//! `ops_secret_set`, `ops_secret_status` and `ops_secret_lock_lift`: sets the secret code or changes it, says whether there is one, and
+//! forgets the wrong ones.
 
 use serde_json::json;
 
@@ -8,6 +9,7 @@ use crate::http::call::Call;
 use crate::http::input;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
+use crate::projections::ops;
 
 operator_request! {
     /// The new code, and the old one when there is one.
@@ -28,6 +30,20 @@ operator_request! {
         #[schema(value_type = Option<String>, format = Password)]
         secret_code: Option<Code>,
     }
+}
+
+/// The input of a function without fields.
+#[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Says whether there is a secret code.
+#[utoipa::path(post, path = "/invoke/ops_secret_status", request_body = Nothing,
+    responses((status = 200, description = "`set`: whether there is a secret code.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
+pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let Nothing {} = input::json(&call.body)?;
+    let is_set = ops::secret(&app.store)?.code_hash.is_some();
+    Reply::of(&json!({"set": is_set}))
 }
 
 /// Forgets all wrong codes.

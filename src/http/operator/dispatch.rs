@@ -14,11 +14,12 @@ use crate::http::bodies::{Body, Source};
 use crate::http::call::Call;
 use crate::http::envelope::{OK, respond};
 use crate::http::meters::{HttpMeters, Measured, Place};
+use crate::http::prefixes::Prefixes;
 use crate::http::reply::{Refusal, Reply, throttled, unavailable};
 use crate::http::request_head::RequestHead;
 use crate::http::state::Gateway;
 use crate::http::trace::{Trace, name_of};
-use crate::http::{head, idempotency};
+use crate::http::{head, idempotency, routes};
 use crate::report;
 
 /// The service in the log of what is no function of another one.
@@ -101,7 +102,7 @@ async fn answer(
     (mut trace, head, body): (Trace, &RequestHead<'_>, Source),
     known: Option<&'static Named>,
 ) -> (Trace, Result<Reply, Refusal>) {
-    let (name, _, function) = match admit(&operator, head, known) {
+    let (name, _, function) = match admit(&operator, (head, gateway.prefixes()), known) {
         Ok(known) => known,
         Err(rejection) => return (trace, Err(rejection.into())),
     };
@@ -153,6 +154,9 @@ fn absent(refusal: Refusal, body: &[u8]) -> Refusal {
     }
 }
 
+/// What is said of a tenants' route at this address.
+const TENANTS_ROUTE: &str = "This is the operators' address. Records and the other routes of tenants are at the gateway, which the setting http.listen names.";
+
 /// Fields that name something, and what that is called.
 const NAMES: &[(&str, &str)] = &[
     ("orgcode", "org"),
@@ -172,17 +176,22 @@ const NAMES: &[(&str, &str)] = &[
 
 fn admit(
     operator: &Identified,
-    head: &RequestHead<'_>,
+    (head, prefixes): (&RequestHead<'_>, &Prefixes),
     known: Option<&'static Named>,
 ) -> Result<&'static Named, Rejection> {
     let known = known.filter(|_| head.path.starts_with(INVOKE));
     let Some(known) = known else {
-        // Only operators learn whether there is such a function.
-        operator.as_ref().map_err(Clone::clone)?;
-        return Err(Rejection::new(
-            ErrorTag::NotFound,
-            "There is no such operator function.",
-        ));
+        let tenants = routes::of_path(head.path, prefixes).is_some();
+        let mut refusal = match operator {
+            // Only operators learn whether there is such a function.
+            Err(rejection) => rejection.clone(),
+            Ok(_) => Rejection::absent("There is no such operator function."),
+        };
+        if tenants {
+            refusal.message = TENANTS_ROUTE.into();
+            refusal = refusal.with_minor("operators-address");
+        }
+        return Err(refusal);
     };
     permit(operator, known.1)?;
     let reads = known.1 == TokenScope::Read;

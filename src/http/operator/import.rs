@@ -12,6 +12,7 @@ use super::utl::org;
 use super::{ask, operator_request};
 use crate::content::{Kept, ObjectName, Promise};
 use crate::domain::offboarding::OrgTransfer;
+use crate::domain::quota::Quota;
 use crate::domain::record::OBJECT_BYTES_MAX;
 use crate::domain::{ErrorTag, Md5, OrgCode, Rejection, Sha256Digest};
 use crate::export::line::EventLine;
@@ -153,7 +154,7 @@ pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
         let open = app.offboardings.plan_import(&org, facts)?;
         return Reply::of(
             &json!({"orgcode": org, "entries": entries, "importing": open,
-            "dry_run": true, "owner_user_id": owner}),
+            "dry_run": true, "owner_user_id": owner, "limits": limits(app)}),
         );
     }
     let told = [("export_id", &*export_id)];
@@ -162,6 +163,15 @@ pub(super) async fn begin(app: &AppState, call: &mut Call<'_>) -> Result<Reply, 
     let facts = (sha256, export_id, entries);
     let org_transfer = app.offboardings.begin_import(&org, facts, &caller).await?;
     begun(&org, entries, &org_transfer)
+}
+
+/// The limits that an org gets which is not here yet.
+fn limits(app: &AppState) -> serde_json::Map<String, serde_json::Value> {
+    let limits = app.store.reservations().settings();
+    let named = Quota::ALL.into_iter();
+    let named =
+        named.filter_map(|quota| Some((quota.as_str().to_owned(), limits.get(quota)?.into())));
+    named.collect()
 }
 
 fn begun(org: &OrgCode, entries: u64, org_transfer: &OrgTransfer) -> Result<Reply, Refusal> {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::vacuum;
+use crate::domain::org::OrgStatus;
 use crate::domain::vacuum::VacuumStatus;
 use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
@@ -14,14 +15,22 @@ use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
 use crate::http::usm::session;
 use crate::projections::StoreError;
-use crate::projections::identity;
+use crate::projections::identity::{self, NameFilter, UserStatus};
 use crate::projections::ops::{self, OpsPage};
 
-/// How much of a list.
+/// Longest beginning of a name that is asked for: that of an e-mail address.
+const PREFIX_CHARS_MAX: usize = 254;
+
+/// Which part of a list, and how much of it.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = PageQuery)]
 struct ListQuery {
+    /// Only those in this status: of orgs as in `ofm_org_status_set`, of users `active`, `unverified` or `disabled`.
+    status: Option<String>,
+    /// Only those whose orgcode, or e-mail address, begins with this.
+    #[schema(max_length = 254)]
+    prefix: Option<String>,
     /// Items a page: 8 by default, 1 to 256.
     #[schema(value_type = Option<u64>)]
     limit: Option<LimitIn>,
@@ -47,6 +56,8 @@ struct UserSummary {
     /// Whether the address is confirmed: true by default.
     verified: bool,
     disabled: bool,
+    /// `active`, `unverified` or `disabled`.
+    status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<String>,
     /// Open sessions.
@@ -105,14 +116,21 @@ fn vacuum_status(text: &str) -> Result<VacuumStatus, Rejection> {
     })
 }
 
-/// Lists the orgs by code.
+/// Lists the orgs by code, all or those in a status or whose code begins with a text.
 #[utoipa::path(post, path = "/invoke/ofm_org_list", request_body = ListQuery,
     responses((status = 200, description = "`items`: orgs by code; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn orgs(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: ListQuery = input::json(&call.body)?;
+    let statuses = OrgStatus::ALL.map(|status| (status.as_str(), status));
+    let filter = NameFilter {
+        // As codes are kept.
+        prefix: query.prefix_text()?.to_uppercase(),
+        status: query.status_of(&statuses)?,
+    };
     list(
-        (app, call),
-        "orgs",
-        |from, limit| identity::orgs(&app.store, from, limit),
+        app,
+        (&query, "orgs"),
+        |from, limit| identity::orgs(&app.store, &filter, from, limit),
         |(code, org)| json!(OrgView::new(&code, &org)),
     )
 }
@@ -132,36 +150,70 @@ pub(super) async fn org(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
     Reply::of(&OrgView::new(code.as_str(), &org))
 }
 
-/// Lists the users in the order of their ids.
+/// Lists the users by address, all or those in a status or whose address begins with a text.
 #[utoipa::path(post, path = "/invoke/uas_user_list", request_body = ListQuery,
-    responses((status = 200, description = "`items`: users by id; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
+    responses((status = 200, description = "`items`: users by address; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn users(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
+    let query: ListQuery = input::json(&call.body)?;
+    let statuses = UserStatus::ALL.map(|status| (status.as_str(), status));
+    let filter = NameFilter {
+        prefix: query.prefix_text()?.to_lowercase(),
+        status: query.status_of(&statuses)?,
+    };
     list(
-        (app, call),
-        "users",
-        |from, limit| identity::users(&app.store, from, limit),
-        |(user_id, user)| {
+        app,
+        (&query, "users"),
+        |from, limit| identity::users(&app.store, &filter, from, limit),
+        |(_, user)| {
             json!(UserSummary {
-                user_id,
                 verified: user.verified,
                 disabled: user.disabled,
+                status: UserStatus::of(&user).as_str(),
                 created_at: user.created_at.map(|at| at.to_string()),
                 sessions: session::open_of(app, &user).count(),
+                user_id: user.user_id,
                 email: user.email,
             })
         },
     )
 }
 
+impl ListQuery {
+    /// The beginning of the names that are asked for.
+    fn prefix_text(&self) -> Result<&str, Rejection> {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        if prefix.chars().count() > PREFIX_CHARS_MAX || prefix.contains('\0') {
+            let message = format!("prefix has at most {PREFIX_CHARS_MAX} characters, and no NUL.");
+            return Err(Rejection::field("prefix", message));
+        }
+        Ok(prefix)
+    }
+
+    /// The status that is asked for, of those that there are.
+    fn status_of<S: Copy>(&self, all: &[(&str, S)]) -> Result<Option<S>, Rejection> {
+        let Some(asked) = self.status.as_deref() else {
+            return Ok(None);
+        };
+        match all.iter().find(|(text, _)| *text == asked) {
+            Some((_, status)) => Ok(Some(*status)),
+            None => {
+                let all: Vec<_> = all.iter().map(|(text, _)| *text).collect();
+                let message = format!("status must be one of: {}.", all.join(", "));
+                Err(Rejection::new(ErrorTag::InvalidStatus, message))
+            }
+        }
+    }
+}
+
 /// Answers with one page.
 fn list<T>(
-    (app, call): (&AppState, &Call<'_>),
-    what: &str,
+    app: &AppState,
+    (query, what): (&ListQuery, &str),
     page: impl FnOnce(Option<&[u8]>, usize) -> Result<OpsPage<T>, StoreError>,
     view: impl Fn(T) -> Value,
 ) -> Result<Reply, Refusal> {
-    let query: ListQuery = input::json(&call.body)?;
-    let asked = (query.limit, query.next_token.as_deref(), what);
+    let filters = json!([what, query.status, query.prefix]).to_string();
+    let asked = (query.limit, query.next_token.as_deref(), &*filters);
     super::lists::page(app, asked, page, view)
 }
 

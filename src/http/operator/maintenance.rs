@@ -4,13 +4,14 @@ use super::{Code, check_code, operator_request, optional_text, text};
 use crate::actors::Caller;
 use crate::clock::ordered_uuid;
 use crate::domain::check::ID_CHARS_MAX;
-use crate::domain::maintenance::{MaintenanceCommand, TEXT_CHARS_MAX};
+use crate::domain::maintenance::{MaintenanceCommand, TEXT_CHARS_MAX, Window};
 use crate::domain::{Rejection, Timestamp};
 use crate::http::call::Call;
-use crate::http::ops::maintenance::reply;
+use crate::http::ops::view::WindowView;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
 use crate::http::{idempotency, input};
+use crate::projections::ops;
 
 operator_request! {
     /// A window to schedule.
@@ -101,13 +102,16 @@ pub(super) async fn schedule(app: &AppState, call: &mut Call<'_>) -> Result<Repl
     let key = request.idempotency_key.as_deref();
     let keyed = idempotency::enter(app, call, key, None).await?;
     if let Some(made) = keyed.made() {
-        return Ok(reply(&app.first_answers.window(made)?)?.again());
+        return Ok(among(app, &app.first_answers.window(made)?)?.again());
     }
     let operations = &app.operations;
     if let Some(window) = operations.scheduled_already(&command)? {
-        return reply(&window);
+        return among(app, &window);
     }
-    reply(&operations.maintain(command, keyed.sign(caller)).await?)
+    among(
+        app,
+        &operations.maintain(command, keyed.sign(caller)).await?,
+    )
 }
 
 /// Starts a window by hand.
@@ -212,7 +216,13 @@ async fn execute(
     command.check()?;
     check_code((app, call), code, function, &caller).await?;
     let window = operations.maintain(command, caller).await?;
-    reply(&window)
+    among(app, &window)
+}
+
+/// The answer that shows a window, and what its change means for the others.
+fn among(app: &AppState, window: &Window) -> Result<Reply, Refusal> {
+    let view = WindowView::among(window, &ops::windows(&app.store)?, app.clock.now());
+    Ok(Reply::of(&view)?.at(window.revision))
 }
 
 fn start_time(field: Option<&str>) -> Result<Timestamp, Rejection> {

@@ -78,6 +78,7 @@ const FUNCTIONS: &[Named] = &[
     function!("ops_signing_key_rotate", All, signing_key::rotate),
     function!("ops_signing_key_list", Read, signing_key::list),
     function!("ops_secret_set", All, code::set),
+    function!("ops_secret_status", Read, code::status),
     function!("ops_secret_lock_lift", Tenants, code::lift_locks),
     function!("ops_maintenance_schedule", Tenants, maintenance::schedule),
     function!("ops_maintenance_start", Tenants, maintenance::start),

@@ -36,6 +36,7 @@ const DESCRIBED: &[(&str, Described)] = &[
         Described::of::<signing_key::__path_list>(),
     ),
     ("ops_secret_set", Described::of::<code::__path_set>()),
+    ("ops_secret_status", Described::of::<code::__path_status>()),
     (
         "ops_secret_lock_lift",
         Described::of::<code::__path_lift_locks>(),

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::Timestamp;
-use crate::domain::maintenance::{ProgressNote, Window};
+use crate::domain::maintenance::{ProgressNote, Window, WindowStatus, Windows};
 use crate::domain::vacuum::{Amount, ServiceAmount, Step, Vacuum, VacuumStatus};
 
 /// A status message of a window.
@@ -55,6 +55,45 @@ pub struct WindowView {
     created_at: String,
     #[schema(format = DateTime)]
     updated_at: String,
+    /// The active window that this scheduled one waits for: it begins when that one ends, and is cancelled if it is still waiting
+    /// at its own planned end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<String>,
+    /// The window that begins now that this one has ended, because it was waiting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    begins_next: Option<String>,
+}
+
+impl WindowView {
+    /// A window that was just changed, with what it means for the others that are open.
+    pub fn among(window: &Window, windows: &Windows, now: Timestamp) -> Self {
+        let mut view = Self::from(window);
+        let others = windows.open.values();
+        let mut others = others.filter(|other| other.maintenance_id != window.maintenance_id);
+        match window.status {
+            WindowStatus::Scheduled => {
+                let active = others.find(|other| other.status == WindowStatus::Active);
+                let active =
+                    active.filter(|active| window.scheduled_start <= now.max(active.planned_end()));
+                view.waits_for = active.map(|active| active.maintenance_id.clone());
+            }
+            WindowStatus::Ended => {
+                let begins = |other: &&Window| match other.status {
+                    WindowStatus::Active => true,
+                    WindowStatus::Scheduled => {
+                        other.scheduled_start <= now && now < other.planned_end()
+                    }
+                    WindowStatus::Ended | WindowStatus::Cancelled => false,
+                };
+                let next = others
+                    .filter(begins)
+                    .min_by_key(|other| other.scheduled_start);
+                view.begins_next = next.map(|next| next.maintenance_id.clone());
+            }
+            WindowStatus::Active | WindowStatus::Cancelled => {}
+        }
+        view
+    }
 }
 
 impl From<&Window> for WindowView {
@@ -74,6 +113,8 @@ impl From<&Window> for WindowView {
             revision: window.revision.0,
             created_at: window.created_at.to_string(),
             updated_at: window.updated_at.to_string(),
+            waits_for: None,
+            begins_next: None,
         }
     }
 }

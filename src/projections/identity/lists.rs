@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Kind, key, user};
 use crate::domain::account::Account;
-use crate::domain::org::{Invitation, MemberRole, Org};
+use crate::domain::org::{Invitation, MemberRole, Org, OrgStatus};
 use crate::domain::quota::{Counts, Quota};
 use crate::domain::user::{Session, User};
 use crate::domain::{OrgCode, Timestamp};
@@ -34,28 +34,101 @@ pub(crate) fn has_user(store: &Store) -> Result<bool, StoreError> {
     Ok(first.is_some())
 }
 
-/// All orgs by code, from a place on.
+/// Most rows that a page passes over; a page may end early, and says where to continue.
+const SKIPPED_ROWS_MAX: usize = 1_024;
+
+/// Whether a user can sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserStatus {
+    /// With a confirmed address, and not disabled.
+    Active,
+    /// Without a confirmed address.
+    Unverified,
+    /// Kept out by an operator.
+    Disabled,
+}
+
+impl UserStatus {
+    /// All of them, as lists are asked for.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Unverified, Self::Disabled];
+
+    /// The text callers see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Unverified => "unverified",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// The status of a user.
+    pub fn of(user: &User) -> Self {
+        if user.disabled {
+            Self::Disabled
+        } else if user.verified {
+            Self::Active
+        } else {
+            Self::Unverified
+        }
+    }
+}
+
+/// Which rows of a list: those whose name begins with a text, in one status.
+#[derive(Clone, Debug, Default)]
+pub struct NameFilter<S> {
+    /// The beginning of the names.
+    pub prefix: String,
+    /// The only status that is shown, if only one is.
+    pub status: Option<S>,
+}
+
+/// Orgs by code, from a place on. A page may have fewer than `limit` and go on.
 ///
 /// # Errors
 /// A failed or unreadable row.
 pub fn orgs(
     store: &Store,
+    filter: &NameFilter<OrgStatus>,
     from: Option<&[u8]>,
     limit: usize,
 ) -> Result<OpsPage<(String, Org)>, StoreError> {
-    page(store, key(Kind::Org, &[]), from, limit)
+    let all = key(Kind::Org, &[]);
+    filtered(
+        store,
+        all,
+        &filter.prefix,
+        (from, limit),
+        |(_, org): (&str, Org)| {
+            let fits = filter.status.is_none() || org.status == filter.status;
+            Ok(fits.then_some(org))
+        },
+    )
 }
 
-/// All users in the order of their ids, from a place on.
+/// Users in the order of their addresses, from a place on. A page may have fewer than `limit` and go on.
 ///
 /// # Errors
 /// A failed or unreadable row.
 pub fn users(
     store: &Store,
+    filter: &NameFilter<UserStatus>,
     from: Option<&[u8]>,
     limit: usize,
 ) -> Result<OpsPage<(String, User)>, StoreError> {
-    page(store, key(Kind::User, &[]), from, limit)
+    let all = key(Kind::Email, &[]);
+    filtered(
+        store,
+        all,
+        &filter.prefix,
+        (from, limit),
+        |(_, id): (&str, String)| {
+            let found = user(store, &id)?;
+            let fits = filter
+                .status
+                .is_none_or(|status| UserStatus::of(&found) == status);
+            Ok(fits.then_some(found))
+        },
+    )
 }
 
 /// Orgs with a legal hold, by code, at most `limit`.
@@ -163,17 +236,35 @@ fn page<T: DeserializeOwned>(
     from: Option<&[u8]>,
     limit: usize,
 ) -> Result<OpsPage<(String, T)>, StoreError> {
-    let mut items = Vec::new();
+    filtered(store, prefix, "", (from, limit), |(_, value)| {
+        Ok(Some(value))
+    })
+}
+
+/// Rows below a prefix whose last part begins with a text, and what becomes of each; nothing for those that are left out.
+fn filtered<T: DeserializeOwned, U>(
+    store: &Store,
+    mut prefix: Vec<u8>,
+    begins: &str,
+    (from, limit): (Option<&[u8]>, usize),
+    take: impl Fn((&str, T)) -> Result<Option<U>, StoreError>,
+) -> Result<OpsPage<(String, U)>, StoreError> {
+    let base_bytes = prefix.len();
+    prefix.extend(begins.as_bytes());
+    let (mut items, mut skipped) = (Vec::new(), 0);
     for row in store.scan(prefix.clone(), from.unwrap_or(&prefix)) {
         let (key, value) = row?;
-        if items.len() == limit {
+        if items.len() == limit || skipped == SKIPPED_ROWS_MAX {
             let next = Some(key.to_vec());
             return Ok(OpsPage { items, next });
         }
-        let part = key.get(prefix.len()..).unwrap_or_default();
+        let part = key.get(base_bytes..).unwrap_or_default();
         let part = part.strip_suffix(&[0]).unwrap_or(part);
         let name = String::from_utf8_lossy(part).into_owned();
-        items.push((name, postcard::from_bytes(&value)?));
+        match take((&name, postcard::from_bytes(&value)?))? {
+            Some(item) => items.push((name, item)),
+            None => skipped += 1,
+        }
     }
     Ok(OpsPage { items, next: None })
 }
