@@ -12,7 +12,9 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::header_names;
 use super::limits::{RATELIMIT, RATELIMIT_POLICY};
-use super::reply::{Bad, ErrorBody, Flat, Good, Major, Members, Message, Minor, Refusal, Reply};
+use super::reply::{
+    Bad, Build, ErrorBody, Flat, Good, Major, Members, Message, Minor, Refusal, Reply,
+};
 use super::trace::Trace;
 use crate::domain::rejection::RETRY_AFTER_SECONDS;
 use crate::domain::{ErrorTag, Rejection};
@@ -66,7 +68,7 @@ fn envelop(trace: &Trace, answer: Result<Reply, Refusal>) -> HttpResponse {
 
 fn succeed(trace: &Trace, reply: &Reply) -> HttpResponse {
     let length = reply.data.get().len();
-    let (build, stats) = (trace.build(), trace.stats(length));
+    let (build, stats) = (Build::current(), trace.stats(length));
     let good = Good::new(&*reply.data, reply.revision, build, stats);
     let body = if reply.flat {
         let members = Members(&reply.data);
@@ -116,7 +118,7 @@ fn fail(trace: &Trace, rejection: &Rejection, replayed: bool) -> HttpResponse {
     let bad = Bad {
         success: false,
         error: &error,
-        build: trace.build(),
+        build: Build::current(),
         stats: trace.stats(length),
     };
     let body = written(&bad, length);

@@ -1,6 +1,7 @@
 //! Answers before they have their envelope: a reply, or a refusal; and the envelopes themselves.
 
 use std::error::Error;
+use std::sync::LazyLock;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
@@ -23,7 +24,8 @@ pub struct Good<'a, T> {
     #[schema(value_type = Option<u64>)]
     revision: Option<Revision>,
     /// The build of the server that answered.
-    build: &'a Build,
+    #[schema(value_type = Build)]
+    build: &'a RawValue,
     /// Facts about the call.
     stats: Stats<'a>,
 }
@@ -33,7 +35,7 @@ impl<'a, T> Good<'a, T> {
     pub(super) fn new(
         data: T,
         revision: Option<Revision>,
-        build: &'a Build,
+        build: &'a RawValue,
         stats: Stats<'a>,
     ) -> Self {
         Self {
@@ -94,7 +96,7 @@ impl<'de> Deserialize<'de> for Pairs<'de> {
 pub(super) struct Bad<'a> {
     pub(super) success: bool,
     pub(super) error: &'a RawValue,
-    pub(super) build: &'a Build,
+    pub(super) build: &'a RawValue,
     pub(super) stats: Stats<'a>,
 }
 
@@ -129,7 +131,7 @@ pub(super) struct Minor<'a> {
 }
 
 /// The build of the server that answered.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Build {
     build_major: &'static str,
     build_minor: &'static str,
@@ -138,15 +140,21 @@ pub struct Build {
 }
 
 impl Build {
-    /// The build of this program.
-    pub fn current() -> Self {
-        let seconds = env!("METARECORD_BUILD_SECONDS").parse().unwrap_or(0);
-        let time = chrono::DateTime::<chrono::Utc>::from_timestamp(seconds, 0).unwrap_or_default();
-        Self {
-            build_major: env!("CARGO_PKG_VERSION_MAJOR"),
-            build_minor: env!("CARGO_PKG_VERSION_MINOR"),
-            build_id: format!("{}-{seconds}", time.format("%a")).to_uppercase(),
-        }
+    /// The build of this program as JSON, the same in every answer.
+    pub fn current() -> &'static RawValue {
+        static WRITTEN: LazyLock<Box<RawValue>> = LazyLock::new(|| {
+            let seconds = env!("METARECORD_BUILD_SECONDS").parse().unwrap_or(0);
+            let time =
+                chrono::DateTime::<chrono::Utc>::from_timestamp(seconds, 0).unwrap_or_default();
+            let build = Build {
+                build_major: env!("CARGO_PKG_VERSION_MAJOR"),
+                build_minor: env!("CARGO_PKG_VERSION_MINOR"),
+                build_id: format!("{}-{seconds}", time.format("%a")).to_uppercase(),
+            };
+            // Texts: writing them to memory cannot fail.
+            to_raw_value(&build).unwrap_or_else(|_| RawValue::NULL.to_owned())
+        });
+        &WRITTEN
     }
 }
 
@@ -184,8 +192,8 @@ pub struct Stats<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_key_fingerprint: Option<&'a str>,
     /// The same as the envelope's `build`.
-    #[schema(inline)]
-    pub build: &'a Build,
+    #[schema(inline, value_type = Build)]
+    pub build: &'a RawValue,
 }
 
 /// A good answer, before its envelope. It may hold a secret that is shown once, so its `Debug` shows its length.

@@ -15,7 +15,6 @@ use super::meters::{HttpMeters, RouteName};
 use super::mrs::histories::Histories;
 use super::prefixes::Prefixes;
 use super::public_url::PublicUrl;
-use super::reply::Build;
 use super::request_head::RequestHead;
 use super::shares::Shares;
 use super::space::Space;
@@ -132,7 +131,6 @@ pub struct ListenerLimits {
 pub struct Gateway {
     app: OnceLock<Arc<AppState>>,
     clock: Clock,
-    build: Build,
     limits: ListenerLimits,
     bodies: Bodies,
     operator_permits: Semaphore,
@@ -160,7 +158,6 @@ impl Gateway {
                 &clock,
             )),
             clock,
-            build: Build::current(),
             bodies: Bodies::new(&limits.bodies),
             operator_permits: Semaphore::new(OPERATOR_REQUESTS_MAX),
             imports: transfers::imports(),
@@ -243,11 +240,6 @@ impl Gateway {
 
     /// A trace for a request.
     pub fn trace(&self, head: &RequestHead<'_>) -> Trace {
-        Trace::start(
-            head,
-            self.clock.clone(),
-            self.build.clone(),
-            self.http_meters.clone(),
-        )
+        Trace::start(head, self.clock.clone(), self.http_meters.clone())
     }
 }

@@ -78,7 +78,6 @@ pub struct Trace {
     received: Cell<u64>,
     since: Stopwatch,
     clock: Clock,
-    build: Build,
     meters: Arc<HttpMeters>,
 }
 
@@ -87,12 +86,7 @@ pub type Denied = (&'static str, &'static str);
 
 impl Trace {
     /// Starts with a request.
-    pub fn start(
-        head: &RequestHead<'_>,
-        clock: Clock,
-        build: Build,
-        meters: Arc<HttpMeters>,
-    ) -> Self {
+    pub fn start(head: &RequestHead<'_>, clock: Clock, meters: Arc<HttpMeters>) -> Self {
         Self {
             request_id: request_id(head.headers),
             call: String::new(),
@@ -115,7 +109,6 @@ impl Trace {
             received: Cell::new(0),
             since: Stopwatch::start(),
             clock,
-            build,
             meters,
         }
     }
@@ -206,11 +199,6 @@ impl Trace {
         self.since.elapsed()
     }
 
-    /// The build that answers.
-    pub fn build(&self) -> &Build {
-        &self.build
-    }
-
     /// Facts about the call, for the envelope of an answer whose `data` or `error` has `bytes_out` bytes.
     pub fn stats(&self, bytes_out: usize) -> Stats<'_> {
         let fingerprint = self.session_fingerprint.as_deref();
@@ -228,7 +216,7 @@ impl Trace {
             actor: self.actor.as_deref(),
             session_fingerprint: fingerprint.filter(|print| !is_key(print)),
             api_key_fingerprint: fingerprint.filter(is_key),
-            build: &self.build,
+            build: Build::current(),
         }
     }
 }

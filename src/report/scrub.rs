@@ -50,10 +50,28 @@ const BEGINS_A_PREFIX: [bool; 256] = {
     }
     bytes
 };
-/// Whether the name of a credential begins with a byte.
-const BEGINS_A_NAME: [bool; 256] = bytes_at(0);
-/// Whether the name of a credential has a byte in its second place.
-const CONTINUES_A_NAME: [bool; 256] = bytes_at(1);
+/// Whether the name of a credential begins with two letters, by [`pair`].
+const BEGINS_A_NAME: [bool; 1 << 10] = {
+    let mut pairs = [false; 1 << 10];
+    let mut at = 0;
+    while at < CREDENTIALS.len() {
+        pairs[pair(CREDENTIALS[at][0], CREDENTIALS[at][1])] = true;
+        at += 1;
+    }
+    pairs
+};
+/// Bytes of the shortest name of a credential.
+const NAME_MIN: usize = {
+    let mut shortest = usize::MAX;
+    let mut at = 0;
+    while at < CREDENTIALS.len() {
+        if CREDENTIALS[at].len() < shortest {
+            shortest = CREDENTIALS[at].len();
+        }
+        at += 1;
+    }
+    shortest
+};
 /// Ends of names that a number follows, such as `wrong_passcodes_max`.
 const NUMBERED: &[&[u8]] = &[b"_max", b"_seconds", b"_days", b"api_keys"];
 /// Names that a credential may follow after a space.
@@ -85,16 +103,9 @@ const CLASSES: [Class; 256] = {
     classes
 };
 
-const fn bytes_at(place: usize) -> [bool; 256] {
-    let mut bytes = [false; 256];
-    let mut at = 0;
-    while at < CREDENTIALS.len() {
-        let byte = CREDENTIALS[at][place];
-        bytes[byte as usize] = true;
-        bytes[byte.to_ascii_uppercase() as usize] = true;
-        at += 1;
-    }
-    bytes
+/// One number for two letters, the same for small and capital ones.
+const fn pair(first: u8, second: u8) -> usize {
+    ((first & 31) as usize) << 5 | (second & 31) as usize
 }
 
 /// Adds a line to `out` without what looks like a secret, and without line breaks.
@@ -202,15 +213,14 @@ impl Before<'_> {
 
 /// Whether a run has the name of a credential in it.
 fn names_one(run: &[u8]) -> bool {
-    run.windows(2).enumerate().any(|(at, two)| {
+    let places = (run.len() + 1).saturating_sub(NAME_MIN);
+    run.windows(2).take(places).enumerate().any(|(at, two)| {
         let begins = |name: &&[u8]| {
             let start = run.get(at..at + name.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(name))
         };
         // Nearly every place is skipped after two bytes.
-        BEGINS_A_NAME[usize::from(two[0])]
-            && CONTINUES_A_NAME[usize::from(two[1])]
-            && CREDENTIALS.iter().any(begins)
+        BEGINS_A_NAME[pair(two[0], two[1])] && CREDENTIALS.iter().any(begins)
     })
 }
 
