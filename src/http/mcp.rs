@@ -3,6 +3,10 @@
 //! A request is looked at here (where it comes from, who asks, how much of it there is), then given to the library behind
 //! `bridge.rs`, whose `handler.rs` has it worked on at the desk of its thread (`desk.rs`). There the tools make requests to
 //! the routes, as the same caller could, so that nothing is allowed here which is not allowed there.
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal ends a call that has waited for a request: its size costs nothing"
+)]
 
 mod answer;
 pub mod backend;

@@ -48,17 +48,17 @@ impl Source {
         }
     }
 
-    /// The sample of two readings and the seconds between them; not a number when it is not known.
-    fn sample(self, before: &Reading, now: &Reading, seconds: f64) -> f64 {
+    /// The sample of two readings and the seconds between them; not a number when it is not known, as before the first one.
+    fn sample(self, before: Option<&Reading>, now: &Reading, seconds: f64) -> f64 {
         match (self, before, now) {
             (Self::Sum(_), _, Reading::Number(now)) => *now,
-            (Self::Rate(_) | Self::RateOf(..), Reading::Number(before), Reading::Number(now))
+            (Self::Rate(_) | Self::RateOf(..), Some(before), Reading::Number(now))
                 if seconds > 0.0 =>
             {
-                (now - before).max(0.0) / seconds
+                (now - before.number()).max(0.0) / seconds
             }
-            (Self::Quantile(_, part), Reading::Buckets(before), Reading::Buckets(now)) => {
-                quantile(before, now, part)
+            (Self::Quantile(_, part), Some(before), Reading::Buckets(now)) => {
+                quantile(before.buckets(), now, part)
             }
             (Self::Sum(_) | Self::Rate(_) | Self::RateOf(..) | Self::Quantile(..), _, _) => {
                 f64::NAN
@@ -68,13 +68,29 @@ impl Source {
 }
 
 /// What was read for a series.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Reading {
-    #[default]
     Unknown,
     Number(f64),
     /// Upper bounds, and how many were observed up to each.
     Buckets(Vec<(f64, u64)>),
+}
+
+// A family is not gathered before it has counted or observed something: then it is at zero.
+impl Reading {
+    fn number(&self) -> f64 {
+        match self {
+            Self::Number(number) => *number,
+            Self::Unknown | Self::Buckets(_) => 0.0,
+        }
+    }
+
+    fn buckets(&self) -> &[(f64, u64)] {
+        match self {
+            Self::Buckets(buckets) => buckets,
+            Self::Unknown | Self::Number(_) => &[],
+        }
+    }
 }
 
 fn sum(family: &MetricFamily, counts: impl Fn(&Metric) -> bool) -> f64 {
@@ -182,8 +198,7 @@ impl Recent {
         let seconds = steady.saturating_sub(samples.steady).as_secs_f64();
         let mut values = [f64::NAN; SERIES.len()];
         for (at, (series, now)) in SERIES.iter().zip(&readings).enumerate() {
-            let before = samples.readings.get(at).unwrap_or(&Reading::Unknown);
-            values[at] = series.source.sample(before, now, seconds);
+            values[at] = series.source.sample(samples.readings.get(at), now, seconds);
         }
         samples.readings = readings;
         samples.steady = steady;

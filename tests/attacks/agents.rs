@@ -1,7 +1,8 @@
 //! Agents of a hostile org: however much they ask of `/mcp`, another org's requests and agents are answered.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use metarecord::clock::Stopwatch;
 use serde_json::json;
 
 use super::share::{post_as, somebody};
@@ -45,7 +46,7 @@ fn agents_of_a_hostile_org_take_nothing_from_another() {
         let honest = Client::of(&server);
         let mut slowest = Duration::ZERO;
         for _ in 0..HONEST {
-            let since = Instant::now();
+            let since = Stopwatch::start();
             let read = honest.call(
                 "record_get",
                 json!({"container": "notes", "record_id": "n-1"}),

@@ -2,11 +2,12 @@
 //! had sent them on a connection.
 
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use futures_util::FutureExt as _;
 use metarecord::clock::Clock;
+use metarecord::clock::Stopwatch;
 use metarecord::http::inner::{self, Caller};
 use metarecord::http::routes::ROUTES;
 use metarecord::report::{self, Log, LogOptions};
@@ -321,7 +322,7 @@ fn what_is_not_there_takes_as_long_within() {
         "orgcode=DEMO&container=notes&record_id=r",
     ] {
         for _ in 0..10 {
-            let since = Instant::now();
+            let since = Stopwatch::start();
             let got = server.call_within("GET", ("/mrs/record", query), &headers, None);
             assert_eq!(got.status, 404);
             assert!(since.elapsed() >= SPAN, "{query}: {:?}", since.elapsed());

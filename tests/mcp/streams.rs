@@ -1,8 +1,9 @@
 //! Streams of changes: what they tell, how many there are, and when their places are free again.
 
 use std::io::Read;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use metarecord::clock::Stopwatch;
 use serde_json::{Value, json};
 
 use super::agent::{Client, MODERN, api_key};
@@ -167,7 +168,7 @@ fn streams_are_bounded_hold_no_other_place_and_are_free_soon_after_their_clients
     );
     held.clear();
     drop(others);
-    let since = Instant::now();
+    let since = Stopwatch::start();
     eventually("their places are free", || open() == 0.0);
     assert!(
         since.elapsed() < Duration::from_secs(30),
@@ -187,7 +188,7 @@ fn a_server_that_ends_ends_its_streams() {
         &[],
     );
     until(&mut wire, ACKNOWLEDGED);
-    let since = Instant::now();
+    let since = Stopwatch::start();
     assert_eq!(server.end("TERM"), Some(0));
     assert!(
         since.elapsed() < Duration::from_secs(10),
