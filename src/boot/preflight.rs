@@ -3,13 +3,12 @@
 use super::tls::tls_files;
 use super::{BootError, Options};
 use crate::content::sign::Signer;
-use crate::journal::inspect;
 use crate::journal::schema::SCHEMAS;
 use crate::tls::Tls;
 use crate::{directory, token};
 
-/// Asks the settings, the files of TLS and of tokens, the data directory, the end of its journal and its keys, in this order.
-/// What only a database knows is found later.
+/// Asks the settings, the files of TLS and of tokens, the data directory and its keys, in this order. What only a database
+/// knows is found later, and so is a damaged entry: with most of them a server starts, and says so.
 ///
 /// # Errors
 /// Why the server would not start.
@@ -22,7 +21,6 @@ pub(super) fn ask(options: &Options) -> Result<(), BootError> {
     }
     token::check_files(&options.tokens)?;
     directory::ask(&options.data_dir, options.development, SCHEMAS)?;
-    inspect::end(&directory::journal_of(&options.data_dir))?;
     let keys = directory::keys_of(&options.data_dir);
     Signer::check(&keys)?;
     directory::check_operator_token(&options.operator_token_place())?;

@@ -133,11 +133,11 @@ fn check_credential(surface: Surface, profile: &Profile) -> Result<(), Failure> 
     let (credential, how) = match surface {
         Surface::Tenant => (
             profile.credential(),
-            "an agent needs a credential: give --api-key, set G3N_API_KEY, or use a profile that has one. A key with the role mrs_reader is best for one that only reads",
+            "an agent needs a credential; give --api-key, set G3N_API_KEY, or use a profile that has one. A key with the role mrs_reader is best for one that only reads",
         ),
         Surface::Operator => (
             profile.operator(),
-            "the operators' tools need the operator token: set G3N_OPERATOR_TOKEN, or use a profile that has operator_token",
+            "the operators' tools need the operator token; set G3N_OPERATOR_TOKEN, or use a profile that has operator_token",
         ),
     };
     match credential {

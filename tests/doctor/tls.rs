@@ -65,9 +65,10 @@ fn plain_http_beyond_this_machine_is_warned_of() {
     let authority = Authority::new(app.path(), "authority");
     let good = authority.server("good", 90);
     for line in ["--listen 0.0.0.0:0", "--operator-listen [::]:0"] {
-        let told = app.ask(line);
+        let line = format!("--set http.public_url=http://records.example {line}");
+        let told = app.ask(&line);
         told.expect_alone("tls", "warn", "plain HTTP", "http.tls_cert_file");
-        let line = both(&good) + line;
+        let line = both(&good) + &line;
         app.ask(&line).expect("tls", "ok", "good.crt", "");
     }
 }

@@ -41,7 +41,9 @@ has_in_document '"operationId": *"mrsRecordPut"'
 has_in_document '"servers": *\['
 has_in_document '"contact"'
 has_in_document '"format": *"binary"'
-[ "$(wc -l <"$root/docs/openapi.json")" -lt 8000 ] || fail "docs/openapi.json has 8,000 lines or more"
+# It had 8,000 lines for 67 operations once.
+operations=$(grep -c '"operationId"' "$root/docs/openapi.json")
+[ "$(wc -l <"$root/docs/openapi.json")" -lt $((operations * 8000 / 67)) ] || fail "docs/openapi.json is too long for $operations operations"
 head_of "$BASE/openapi.json"
 ETAG=$(sed -n 's/^etag: //p' out)
 head_of "$BASE/openapi.json" -H "if-none-match: $ETAG"; has '^http/1.1 304' "the document again"

@@ -176,17 +176,6 @@ fn a_refused_start_leaves_every_directory_as_it_was() {
     }
 }
 
-/// Puts lines that are no entries at the beginning of the commit log.
-fn damage_journal(dir: &Path) {
-    let logs = std::fs::read_dir(dir.join("journal")).expect("read");
-    let mut logs = logs.flatten().map(|entry| entry.path());
-    let log = logs.find(|path| path.extension().is_some_and(|end| end == "jsonl"));
-    let log = log.expect("a log");
-    let lines = std::fs::read(&log).expect("read");
-    let lines = [b"no entry\nno entry\n", lines.as_slice()].concat();
-    std::fs::write(&log, lines).expect("written");
-}
-
 #[test]
 fn what_is_wrong_in_a_directory_is_refused_without_a_change() {
     let scratch = tempfile::tempdir().expect("a directory");
@@ -244,7 +233,6 @@ fn what_is_wrong_in_a_directory_is_refused_without_a_change() {
             Box::new(|dir| std::fs::remove_file(dir.join("metarecord.json")).expect("removed")),
             "is not empty",
         ),
-        (Box::new(damage_journal), ".jsonl"),
     ];
     for (number, (spoil, says)) in cases.iter().enumerate() {
         let dir = scratch.join(number.to_string());

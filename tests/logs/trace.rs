@@ -115,7 +115,7 @@ fn trace_joins_a_change_with_and_without_a_server() {
         "outcome      POST /mrs/record: 200 ok",
         "accepted, as the log has it",
         "record.created",
-        "shown: true",
+        "projections  reads show it",
     ] {
         assert!(table.text().contains(part), "{part}: {table:?}");
     }

@@ -101,7 +101,10 @@ fn vacuums_are_listed_newest_first_by_status_and_org() {
             of(Some("DEMO"))
         );
     }
-    assert_eq!(ids(&json!({"status": "pending"})), std::slice::from_ref(&pending));
+    assert_eq!(
+        ids(&json!({"status": "pending"})),
+        std::slice::from_ref(&pending)
+    );
     assert_eq!(
         ids(&json!({"status": "completed", "orgcode": "ACME"})),
         of(Some("ACME"))[1..]
