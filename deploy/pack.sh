@@ -40,10 +40,13 @@ build() {
   echo "$build_dir/release/g3n"
 }
 
-# Each package that is linked in, with its version and licence.
+# Each package that is linked in or served to browsers, with its version and licence.
 third_parties() {
-  $cargo tree --locked --edges normal,build --prefix none --no-dedupe --format '{p}	{l}' |
-    grep -v '^metarecord v' | sed 's/ (proc-macro)//' | LC_ALL=C sort -u
+  {
+    $cargo tree --locked --edges normal,build --prefix none --no-dedupe --format '{p}	{l}' |
+      grep -v '^metarecord v' | sed 's/ (proc-macro)//'
+    deploy/assets.sh '%s v%s\t%s\n'
+  } | LC_ALL=C sort -u
 }
 
 version=${VERSION:-$(version)}
@@ -67,6 +70,8 @@ rm -f "$debug"
 
 cp LICENSE-MIT LICENSE-APACHE SECURITY.md "$root/"
 third_parties >"$root/THIRD-PARTY.tsv"
+mkdir -p "$root/licences/swagger-ui"
+cp assets/swagger-ui/{LICENSE,NOTICE,swagger-ui-bundle.js.LICENSE.txt} "$root/licences/swagger-ui/"
 [ "${SBOM:-1}" = 0 ] || deploy/sbom.sh "$root/sbom.cdx.json"
 # As in the repository, so that the pages' links lead somewhere.
 cp README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md "$root/"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes a CycloneDX 1.5 list of everything that is linked into g3n to the file given: the same bytes for the same Cargo.lock,
-# SOURCE_DATE_EPOCH and target. cargo-cyclonedx makes it; where that is missing it is installed below target/tools.
+# Writes a CycloneDX 1.5 list of everything that is linked into g3n or served to browsers to the file given: the same bytes for
+# the same Cargo.lock, assets, SOURCE_DATE_EPOCH and target. cargo-cyclonedx makes it; where that is missing it is installed below target/tools.
 set -euo pipefail
 out=$(realpath -m "$1")
 cd "$(dirname "$0")/.."
@@ -24,5 +24,7 @@ trap 'rm -rf "$place"' EXIT
 cp Cargo.toml Cargo.lock build.rs "$place/"
 for part in src tests benches examples; do ln -s "$PWD/$part" "$place/$part"; done
 (cd "$place" && cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --override-filename sbom >&2)
+assets=$(deploy/assets.sh '{"type":"library","name":"%s","version":"%s","licenses":[{"expression":"%s"}]},' |
+  sed -E 's/"name":"([^"]*)","version":"([^"]*)"/"bom-ref":"pkg:npm\/\1@\2",&,"purl":"pkg:npm\/\1@\2"/g')
 # Where that was is nobody's business, and differs from time to time.
-sed "s|path+file://$place|path+file:///metarecord|g" "$place/sbom.json" >"$out"
+sed -e "s|path+file://$place|path+file:///metarecord|g" -e "s|^  \"components\": \[|&$assets|" "$place/sbom.json" >"$out"

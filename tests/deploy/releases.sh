@@ -36,7 +36,7 @@ touch -d 2001-01-01 "$work/touched"
 [ "$first" = "$(sha256sum <"$(archive 1.0.0)")" ] || fail "packed twice, it is not the same"
 (cd "$DIST" && sha256sum --check --quiet SHA256SUMS) || fail "SHA256SUMS"
 for part in bin/g3n LICENSE-MIT LICENSE-APACHE SECURITY.md THIRD-PARTY.tsv sbom.cdx.json share/man/man1/g3n.1 share/completions/g3n.bash \
-  deploy/systemd/metarecord.service README.md docs/journal-format.md VERSION; do
+  deploy/systemd/metarecord.service README.md docs/journal-format.md licences/swagger-ui/NOTICE VERSION; do
   tar --list --file "$(archive 1.0.0)" >"$work/names"
   grep -qxE "metarecord-1.0.0-[^/]*/$part" "$work/names" || fail "the archive has no $part"
 done
@@ -78,7 +78,8 @@ known = {(part["name"], part["version"]) for part in bom["components"]}
 lines = [line.split("\t")[0].split(" ") for line in open(sys.argv[2])]
 linked = {(line[0], line[1].lstrip("v")) for line in lines}
 assert linked and linked <= known, linked - known
-assert all(part.get("purl", "").startswith("pkg:cargo/") for part in bom["components"])
+purls = {part.get("purl", "").split("/")[0] for part in bom["components"]}
+assert purls == {"pkg:cargo", "pkg:npm"}, purls
 assert sys.argv[3] not in text, "it tells where it was made"
 EOF
 
