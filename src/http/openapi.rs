@@ -204,8 +204,11 @@ fn describe(path: &str, access: Access, operation: &mut Value) {
     operation["description"] = text.into();
     let bytes = |content: &mut Value| {
         for (kind, body) in content.as_object_mut().into_iter().flatten() {
-            if kind != "application/json" {
-                body["schema"] = shape::binary();
+            match kind.as_str() {
+                "application/json" => {}
+                // It is JSON, too.
+                "application/yaml" => body["schema"] = json!({"type": "object"}),
+                _ => body["schema"] = shape::binary(),
             }
         }
     };

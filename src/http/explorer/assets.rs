@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
-use crate::domain::Rejection;
 use crate::domain::rejection::NOT_FOUND;
+use crate::domain::{ErrorTag, Rejection};
 use crate::http::auth::access::Access;
 use crate::http::document::{Document, Media};
 use crate::http::reply::Refusal;
@@ -88,7 +88,8 @@ pub(crate) const ASSET: Route = Route::get(
     Access::Public,
     Handler::Asset(served),
     Described::of::<__path_served>(),
-);
+)
+.errors(&[], &[ErrorTag::NotFound]);
 
 /// Read a file of the explorer's.
 #[utoipa::path(get, path = ASSET.path,

@@ -41,7 +41,7 @@ pub(crate) const MRS: Route = Route::get(
 
 /// Read the part of this interface's document that is about records.
 #[utoipa::path(get, path = MRS.path,
-    responses((status = 200, description = "An OpenAPI document, as JSON, which is YAML too.", body = Vec<u8>, content_type = "application/yaml")))]
+    responses((status = 200, description = "An OpenAPI document, as JSON, which is YAML too.", body = Value, content_type = "application/yaml")))]
 pub fn served_mrs(
     routes: &'static [Route],
     streamed: &'static [Operation],
@@ -60,7 +60,7 @@ pub(crate) const OPS: Route = Route::get(
 
 /// Read the part of this interface's document that is about maintenance windows and status.
 #[utoipa::path(get, path = OPS.path,
-    responses((status = 200, description = "An OpenAPI document, as JSON, which is YAML too.", body = Vec<u8>, content_type = "application/yaml")))]
+    responses((status = 200, description = "An OpenAPI document, as JSON, which is YAML too.", body = Value, content_type = "application/yaml")))]
 pub fn served_ops(
     routes: &'static [Route],
     streamed: &'static [Operation],
