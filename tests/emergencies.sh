@@ -130,7 +130,10 @@ well run mrs hold-release --container demo --record-id n-2
 well run ops hold-set --orgcode ACME --reason tried
 well run ops hold-release --orgcode ACME
 well run jobs list
-well run mrs cleanup --container demo --all
+until_it() { for _ in $(seq 600); do "$@" && return; sleep 0.1; done; fail "it never happened: $*"; }
+# What removes waits for the first seconds after a start, and says how long.
+cleans_up() { run mrs cleanup --container demo --all >out 2>&1; }
+until_it cleans_up
 well run mrs reconcile --container demo --all
 well run backup create "$work/without-code" --data-dir "$DATA"
 typed forgotten-secret-code 2
@@ -331,7 +334,6 @@ fi
 
 # The disk: full, and then not.
 not_ready() { if run health --ready >out 2>&1; then return 1; fi; }
-until_it() { for _ in $(seq 600); do "$@" && return; sleep 0.1; done; fail "it never happened: $*"; }
 if [ "$(id -u)" = 0 ] && unshare --mount true 2>/dev/null; then
   mkdir full
   mount -t tmpfs -o size=24m tmpfs full
@@ -353,7 +355,6 @@ if [ "$(id -u)" = 0 ] && unshare --mount true 2>/dev/null; then
   typed disk-full 2
   typed disk-full 3
   well run ofm org-status-set --orgcode ACME --status verified
-  cleans_up() { run mrs cleanup --container demo --all >out 2>&1; }
   until_it cleans_up
   typed disk-full 4
   # What took the disk takes what the reserve has given back too, and the server still stops and starts.

@@ -6,11 +6,9 @@ mod pending;
 mod repeated;
 mod upkeep;
 
-use parking_lot::Mutex;
 use std::future::Future;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use metarecord::actors::jobs::sweep::TtlSweep;
 use metarecord::actors::jobs::{Job, Step, StepContext};
@@ -26,122 +24,35 @@ use metarecord::domain::{
     ContainerName, ErrorTag, Event, Md5, OrgCode, RecordId, Revision, StreamId, Tag, Timestamp,
 };
 use metarecord::journal::memory::MemoryJournal;
-use metarecord::journal::{
-    Append, Entry, EraseOrder, Head, Health, Journal, JournalError, Origin, Outcome, Pending,
-    Position, Remarks, Sink, Source, Version,
-};
+use metarecord::journal::{Append, Entry, Journal, Origin, Outcome, Remarks, Sink, Source};
 use metarecord::projections::{Runner, Store};
 use tokio::sync::oneshot;
 
+use crate::support::watched::Watched;
+
 const START_MS: i64 = 1_800_000_000_000;
 
-/// An outcome that is there, and who waits for it.
-type HeldAnswer = (Pending, oneshot::Sender<Outcome>);
-
-/// A journal whose answers can be held back: a slow disk under the test's control.
-struct Slow {
-    inner: MemoryJournal,
-    held: Mutex<Option<Vec<HeldAnswer>>>,
-    /// What gets in just ahead of the next append.
-    ahead: Mutex<Option<Append>>,
-}
-
-impl Slow {
-    /// From now on answers wait.
-    fn hold(&self) {
-        *self.held.lock() = Some(Vec::new());
-    }
-
-    fn held(&self) -> usize {
-        self.held.lock().as_ref().map_or(0, Vec::len)
-    }
-
-    /// Gives every answer held back, and holds none any more.
-    fn release(&self) {
-        for (mut pending, caller) in self.held.lock().take().unwrap_or_default() {
-            // A caller that has gone away does not need its answer.
-            let _: Result<(), Outcome> = caller.send(
-                pending
-                    .try_recv()
-                    .expect("the memory journal answers at once"),
-            );
-        }
-    }
-}
-
-impl Journal for Slow {
-    fn append(&self, append: Append) -> Pending {
-        if let Some(ahead) = self.ahead.lock().take() {
-            drop(self.inner.append(ahead));
-        }
-        let pending = self.inner.append(append);
-        match &mut *self.held.lock() {
-            Some(held) => {
-                let (caller, later) = oneshot::channel();
-                held.push((pending, caller));
-                later
-            }
-            None => pending,
-        }
-    }
-    fn head(&self) -> Head {
-        self.inner.head()
-    }
-    fn health(&self) -> Health {
-        self.inner.health()
-    }
-    fn read(&self, from: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
-        self.inner.read(from, limit)
-    }
-    fn stream(
-        &self,
-        stream: &StreamId,
-        from: Version,
-        limit: usize,
-    ) -> Result<Vec<Entry>, JournalError> {
-        self.inner.stream(stream, from, limit)
-    }
-    fn streams(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<StreamId>, JournalError> {
-        self.inner.streams(prefix, after, limit)
-    }
-    fn version(&self, stream: &StreamId) -> Result<Version, JournalError> {
-        self.inner.version(stream)
-    }
-    fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError> {
-        self.inner.payload(position)
-    }
-    fn erase(
-        &self,
-        order: Arc<EraseOrder>,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Vec<Position>, JournalError> {
-        self.inner.erase(order, progress)
-    }
-    fn erase_index(
-        &self,
-        erased: &[Position],
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<(), JournalError> {
-        self.inner.erase_index(erased, progress)
-    }
-    fn attach(&self, sink: Box<dyn Sink>) {
-        self.inner.attach(sink);
-    }
-    fn is_attached(&self) -> bool {
-        self.inner.is_attached()
-    }
-}
-
 struct World {
-    journal: Arc<Slow>,
+    journal: Arc<Watched<MemoryJournal>>,
     registry: Arc<ActorRegistry>,
     clock: Clock,
     _scratch: tempfile::TempDir,
+}
+
+impl World {
+    /// Creates a record.
+    async fn created(&self, id: &str) {
+        let created = self.registry.execute(put(id, None)).await;
+        created.expect("created");
+    }
+
+    /// Sends a request without waiting for its answer.
+    fn send(&self, request: RecordRequest) -> tokio::task::JoinHandle<Answer> {
+        actix::spawn({
+            let registry = self.registry.clone();
+            async move { registry.execute(request).await }
+        })
+    }
 }
 
 /// Runs a test within an actor system.
@@ -158,11 +69,7 @@ fn within_by<F: Future<Output = ()>>(
     actix::System::new().block_on(async move {
         let scratch = tempfile::tempdir().expect("a temporary directory");
         let clock = Clock::manual(Timestamp::from_millis(START_MS));
-        let journal = Arc::new(Slow {
-            inner: MemoryJournal::new(clock.clone()),
-            held: Mutex::new(None),
-            ahead: Mutex::new(None),
-        });
+        let journal = Arc::new(Watched::new(MemoryJournal::new(clock.clone())));
         let store = Store::open(scratch.path(), 1 << 20).expect("a store");
         journal.attach(sink(Runner::new(store.clone())));
         let deps =
@@ -261,11 +168,7 @@ async fn until(what: &str, so: impl Fn() -> bool) {
 #[test]
 fn of_many_changes_that_saw_the_same_revision_one_is_carried_out() {
     within(Limits::default(), |world| async move {
-        world
-            .registry
-            .execute(put("n", None))
-            .await
-            .expect("created");
+        world.created("n").await;
         let changes =
             (0..64).map(|number| world.registry.execute(tag("n", &format!("T{number}"), 1)));
         let answers = join_all(changes).await;

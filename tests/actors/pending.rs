@@ -5,11 +5,7 @@ use super::*;
 #[test]
 fn changes_that_follow_each_other_are_decided_without_waiting_for_the_disk() {
     within(Limits::default(), |world| async move {
-        world
-            .registry
-            .execute(put("n", None))
-            .await
-            .expect("created");
+        world.created("n").await;
         world.journal.hold();
         let changes = join_all((1..=16).map(|revision| {
             world
@@ -32,21 +28,11 @@ fn changes_that_follow_each_other_are_decided_without_waiting_for_the_disk() {
 #[test]
 fn a_refusal_that_tells_of_what_is_not_durable_yet_waits_for_it() {
     within(Limits::default(), |world| async move {
-        world
-            .registry
-            .execute(put("n", None))
-            .await
-            .expect("created");
+        world.created("n").await;
         world.journal.hold();
-        let dooming = actix::spawn({
-            let registry = world.registry.clone();
-            async move { registry.execute(doom("n", 1)).await }
-        });
+        let dooming = world.send(doom("n", 1));
         until("the doom is handed over", || world.journal.held() == 1).await;
-        let tagging = actix::spawn({
-            let registry = world.registry.clone();
-            async move { registry.execute(tag("n", "T", 1)).await }
-        });
+        let tagging = world.send(tag("n", "T", 1));
         for _ in 0..50 {
             tokio::task::yield_now().await;
         }
@@ -68,16 +54,9 @@ fn a_refusal_that_tells_of_what_is_not_durable_yet_waits_for_it() {
 #[test]
 fn a_stream_that_moved_behind_the_actor_is_decided_again() {
     within(Limits::default(), |world| async move {
-        world
-            .registry
-            .execute(put("n", None))
-            .await
-            .expect("created");
+        world.created("n").await;
         world.journal.hold();
-        let first = actix::spawn({
-            let registry = world.registry.clone();
-            async move { registry.execute(tag("n", "A", 1)).await }
-        });
+        let first = world.send(tag("n", "A", 1));
         until("the first is handed over", || world.journal.held() == 1).await;
         // Somebody else, on another machine say, appends to the same stream.
         let stranger = Append {
@@ -99,10 +78,7 @@ fn a_stream_that_moved_behind_the_actor_is_decided_again() {
             world.journal.inner.append(stranger).await,
             Ok(Outcome::Appended { version: 3, .. })
         ));
-        let second = actix::spawn({
-            let registry = world.registry.clone();
-            async move { registry.execute(tag("n", "B", 2)).await }
-        });
+        let second = world.send(tag("n", "B", 2));
         until("the second is handed over", || world.journal.held() == 2).await;
         world.journal.release();
         assert_eq!(

@@ -112,11 +112,7 @@ fn a_create_that_another_writer_was_first_with_gets_the_first_answer_and_no_refu
 #[test]
 fn a_put_over_that_another_writer_was_first_with_gets_the_first_answer() {
     within(Limits::default(), |world| async move {
-        world
-            .registry
-            .execute(put("n", None))
-            .await
-            .expect("created");
+        world.created("n").await;
         let first = elsewhere(&world, 1, replaced());
         *world.journal.ahead.lock() = Some(first);
         for _ in 0..2 {
@@ -134,11 +130,7 @@ fn a_put_over_that_another_writer_was_first_with_gets_the_first_answer() {
 #[test]
 fn a_refusal_is_not_remembered_once_the_record_has_moved_under_it() {
     within(Limits::default(), |world| async move {
-        world
-            .registry
-            .execute(put("n", None))
-            .await
-            .expect("created");
+        world.created("n").await;
         // It comes ahead of the refusal, which is what is appended next: the revision is not there yet.
         let first = elsewhere(&world, 1, replaced());
         *world.journal.ahead.lock() = Some(first);

@@ -149,11 +149,7 @@ fn an_upload_that_never_came_dooms_its_record_and_leaves_active_ones_as_they_are
 fn an_upload_given_up_and_completed_all_the_same_is_content_that_cleanup_does_not_touch() {
     within(Limits::default(), |world| async move {
         let upkeep = upkeep(&world);
-        world
-            .registry
-            .execute(put("n", None))
-            .await
-            .expect("created");
+        world.created("n").await;
         world
             .registry
             .execute(promise(&world, "n", 7, Some(1)))
@@ -250,10 +246,7 @@ fn an_old_answer_whose_successor_is_on_its_way_is_not_forgotten() {
         // The journal has the second answer already, and nobody can see it.
         lag.store(true, Ordering::SeqCst);
         world.journal.hold();
-        let second = actix::spawn({
-            let registry = world.registry.clone();
-            async move { registry.execute(remembered(tag("n", "T", 1))).await }
-        });
+        let second = world.send(remembered(tag("n", "T", 1)));
         until("the second is handed over", || world.journal.held() == 1).await;
         let cleaning =
             actix::spawn(
@@ -283,11 +276,7 @@ fn overtaken_by(change: impl FnOnce(&World) -> Append, removed: u64) {
     let (lag, sink) = lagging();
     within_by(Limits::default(), sink, |world| async move {
         let upkeep = upkeep(&world);
-        world
-            .registry
-            .execute(put("n", None))
-            .await
-            .expect("created");
+        world.created("n").await;
         world
             .registry
             .execute(put_over("n", 1))
@@ -383,11 +372,7 @@ fn a_change_of_the_record_that_was_first_is_seen() {
 fn refusals_and_upkeep_write_to_a_containers_stream_one_after_the_other() {
     within(Limits::default(), |world| async move {
         let upkeep = upkeep(&world);
-        world
-            .registry
-            .execute(put("n", None))
-            .await
-            .expect("created");
+        world.created("n").await;
         world
             .registry
             .execute(put_over("n", 1))

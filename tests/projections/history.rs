@@ -9,7 +9,7 @@ use metarecord::projections::history::newest_until;
 
 use super::key;
 use crate::journal::support::{append, open, outcome};
-use crate::support::counting::Counting;
+use crate::support::watched::Watched;
 
 /// Changes a record until it has a revision.
 fn change_until(journal: &dyn Journal, key: &RecordKey, (from, to): (u64, u64)) {
@@ -51,7 +51,7 @@ fn event(version: u64) -> RecordEvent {
 #[test]
 fn a_page_costs_the_same_after_100_changes_and_after_10_000() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let journal = Counting::new(open(directory.path()).0);
+    let journal = Watched::new(open(directory.path()).0);
     let (often, neighbour) = (key(0), key(6));
     change_until(&journal, &neighbour, (0, 40));
     let mut costs = Vec::new();

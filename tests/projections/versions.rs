@@ -14,7 +14,7 @@ use proptest::prelude::{ProptestConfig, prop, proptest};
 
 use super::{World, key, steps};
 use crate::journal::support::{append, open, outcome};
-use crate::support::counting::Counting;
+use crate::support::watched::Watched;
 
 /// All versions, oldest first, as the whole history folded from its beginning says.
 fn folded(journal: &dyn Journal, key: &RecordKey) -> VecDeque<Version> {
@@ -119,7 +119,7 @@ fn change_until(journal: &dyn Journal, key: &RecordKey, (from, to, every): (u64,
 #[test]
 fn a_page_of_versions_costs_the_same_after_100_and_10_000_changes() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let journal = Counting::new(open(directory.path()).0);
+    let journal = Watched::new(open(directory.path()).0);
     let last = |key: &RecordKey, to: u64| {
         let changed = history::newest_until(&journal, key, to, 1).expect("a change");
         changed[0].entry.header.position

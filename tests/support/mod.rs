@@ -1,12 +1,12 @@
 //! What tests share: a real server in a process of its own, and a small way to talk to it.
 
 pub(crate) mod certificates;
-pub(crate) mod counting;
 pub(crate) mod dice;
 pub(crate) mod forge;
 pub(crate) mod inside;
 pub(crate) mod power;
 pub(crate) mod small_disk;
+pub(crate) mod watched;
 pub(crate) mod wire;
 
 use std::io::{BufRead, BufReader, Read};

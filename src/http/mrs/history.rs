@@ -1,11 +1,11 @@
 //! `GET /mrs/record/history`: what changed a record, newest first, one page at a time.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{RECORD_ERRORS, Subject, find};
-use crate::domain::record::{self, FieldChange, RecordEvent, Status};
+use super::listed::{Listed, Place};
+use super::{RECORD_ERRORS, Subject};
+use crate::domain::record::{self, FieldChange, RecordEvent};
 use crate::domain::{ErrorTag, EventFamily, Rejection};
 use crate::http::auth::access::{Access, Right};
 use crate::http::call::Call;
@@ -22,15 +22,15 @@ use crate::projections::{RecordName, records};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct HistoryQuery {
-    /// The tenant.
+    /// Code of the org that has the record.
     #[param(value_type = String, required = true)]
     orgcode: Option<String>,
-    /// The cost centre.
+    /// Cost centre to name in the answer and the log.
     cccode: Option<String>,
-    /// The container.
+    /// Name of the container that has the record.
     #[param(value_type = String, required = true)]
     container: Option<String>,
-    /// The record's id.
+    /// Id of the record within its container.
     #[param(value_type = String, required = true)]
     record_id: Option<String>,
     /// `true` shows those of a doomed record too.
@@ -47,7 +47,7 @@ pub(super) struct HistoryQuery {
 pub struct HistoryAnswer<'a> {
     /// Newest first, by revision.
     items: Vec<ChangeView<'a>>,
-    /// Changes a page.
+    /// How many changes a page has at most.
     limit: usize,
     /// Token for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,29 +99,6 @@ pub struct ChangeView<'a> {
     erased: bool,
 }
 
-/// Where a page continues: the newest revision that was not shown, and the content version with it (0 when unknown).
-#[derive(Clone, Copy)]
-struct Place {
-    revision: Version,
-    content_version: Option<u64>,
-}
-
-impl Place {
-    fn to_bytes(self) -> Vec<u8> {
-        let version = self.content_version.unwrap_or(0);
-        [self.revision.to_be_bytes(), version.to_be_bytes()].concat()
-    }
-
-    fn of_bytes(bytes: &[u8]) -> Option<Self> {
-        let (revision, version) = bytes.split_at_checked(8)?;
-        let version = u64::from_be_bytes(version.try_into().ok()?);
-        Some(Self {
-            revision: u64::from_be_bytes(revision.try_into().ok()?),
-            content_version: (version > 0).then_some(version),
-        })
-    }
-}
-
 pub(crate) const HISTORY: Route = Route::get(
     ("mrs", "/mrs/record/history"),
     Access::Org(Right::Read),
@@ -142,30 +119,27 @@ pub async fn history(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refus
         container: query.container.as_deref(),
         record_id: query.record_id.as_deref(),
     };
-    let key = subject.admit(app, call)?.key()?;
-    let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
-    if find(app, &key)?.status == Status::Doomed && !include_doomed {
-        return Err(Rejection::not_found().into());
-    }
+    let listed = Listed::find(app, call, &subject, query.include_doomed.as_deref())?;
+    let key = &listed.key;
     let limit = query.limit.unwrap_or_default().0;
-    // Debug output of parsed names is unambiguous: every string in it is quoted.
-    let digest: [u8; 32] = Sha256::digest(format!("history {key:?} {include_doomed}")).into();
+    let digest = listed.digest("history");
     let place = input::cursor(&app.signer, query.next_token.as_deref(), digest)?;
+    // The newest revision that was not shown, and the content version with it.
     let place = match place.as_deref().and_then(Place::of_bytes) {
         Some(place) => place,
         None => {
-            let row = records::find(&app.store, RecordName::from(&key))?;
+            let row = records::find(&app.store, RecordName::from(key))?;
             let row = row.ok_or_else(Rejection::not_found)?;
             Place {
-                revision: row.revision.0,
-                content_version: Some(row.content.version),
+                at: row.revision.0,
+                with: Some(row.content.version),
             }
         }
     };
     let (journal, its) = (app.journal.clone(), key.clone());
-    let read = move || newest_until(&*journal, &its, place.revision, limit);
+    let read = move || newest_until(&*journal, &its, place.at, limit);
     let changed = app.histories.read(&key.org, read).await?;
-    let mut version = place.content_version;
+    let mut version = place.with;
     let items: Vec<_> = changed
         .iter()
         .map(|changed| view(changed, &mut version))
@@ -173,8 +147,8 @@ pub async fn history(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refus
     // A page that came short is the last: what is older was erased.
     let oldest = changed.get(limit - 1).map(|oldest| oldest.revision);
     let next = oldest.filter(|oldest| *oldest > 1).map(|oldest| Place {
-        revision: oldest - 1,
-        content_version: version,
+        at: oldest - 1,
+        with: version,
     });
     Reply::of(&HistoryAnswer {
         items,

@@ -11,6 +11,7 @@ pub mod histories;
 pub mod history;
 pub mod hold;
 pub mod list;
+mod listed;
 pub mod put;
 pub mod read;
 pub mod versions;

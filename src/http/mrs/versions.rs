@@ -1,14 +1,14 @@
 //! `GET /mrs/record/versions`: a record's content versions, and reading one that is not the current.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
 use super::RECORD_ERRORS;
-use super::{Subject, find, object_of};
+use super::listed::{Listed, Place};
+use super::{Subject, object_of};
 use crate::domain::ErrorTag;
 use crate::domain::Rejection;
-use crate::domain::record::{Content, ContentKind, Doom, EndedBy, RecordKey, Status};
+use crate::domain::record::{Content, ContentKind, Doom, EndedBy, RecordKey};
 use crate::http::auth::access::{Access, Right};
 use crate::http::call::Call;
 use crate::http::input::{self, LimitIn};
@@ -107,30 +107,6 @@ pub struct VersionView<'a> {
     lost: bool,
 }
 
-/// Where a page continues: below a version, and the record's revision with which that began.
-#[derive(Clone, Copy)]
-struct Place {
-    version: u64,
-    /// Absent in tokens of earlier servers, and where a version is looked for by its number.
-    revision: Option<u64>,
-}
-
-impl Place {
-    fn to_bytes(self) -> Vec<u8> {
-        let revision = self.revision.unwrap_or(0);
-        [self.version.to_be_bytes(), revision.to_be_bytes()].concat()
-    }
-
-    fn of_bytes(bytes: &[u8]) -> Option<Self> {
-        let (version, revision) = bytes.split_at_checked(8)?;
-        let revision = <[u8; 8]>::try_from(revision).ok();
-        Some(Self {
-            version: u64::from_be_bytes(version.try_into().ok()?),
-            revision: revision.map(u64::from_be_bytes),
-        })
-    }
-}
-
 pub(crate) const VERSIONS: Route = Route::get(
     ("mrs", "/mrs/record/versions"),
     Access::Org(Right::Read),
@@ -150,31 +126,26 @@ pub async fn versions(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refu
         container: query.container.as_deref(),
         record_id: query.record_id.as_deref(),
     };
-    let key = subject.admit(app, call)?.key()?;
-    let include_doomed = input::flag(query.include_doomed.as_deref(), "include_doomed")?;
-    let record = find(app, &key)?;
-    if record.status == Status::Doomed && !include_doomed {
-        return Err(Rejection::not_found().into());
-    }
+    let listed = Listed::find(app, call, &subject, query.include_doomed.as_deref())?;
+    let (key, record) = (&listed.key, &listed.record);
     let limit = query.limit.unwrap_or_default().0;
-    // Debug output of parsed names is unambiguous: every string in it is quoted.
-    let digest: [u8; 32] = Sha256::digest(format!("versions {key:?} {include_doomed}")).into();
+    let digest = listed.digest("versions");
     let place = input::cursor(&app.signer, query.next_token.as_deref(), digest)?;
     let place = place.as_deref().and_then(Place::of_bytes);
-    let mut found = newest_below(app, &key, place, limit + 1).await?;
+    let mut found = newest_below(app, key, place, limit + 1).await?;
     let mut next_token = None;
     if found.len() > limit {
         found.truncate(limit);
         let last = found.last().map(|last| Place {
-            version: last.content.version,
-            revision: Some(last.revision),
+            at: last.content.version,
+            with: Some(last.revision),
         });
         next_token = last.map(|last| input::next_token(&app.signer, digest, last.to_bytes()));
     }
     let items = found.iter();
-    let held = holds::held(&app.store, RecordName::from(&key), &record)?.is_some();
+    let held = holds::held(&app.store, RecordName::from(key), record)?.is_some();
     let state = (record.doom.as_ref(), held);
-    let items = items.map(|version| view(app, &key, version, state));
+    let items = items.map(|version| view(app, key, version, state));
     Reply::of(&VersionsAnswer {
         items: items.collect::<Result<_, _>>()?,
         limit,
@@ -236,8 +207,8 @@ pub(super) async fn kept(
     version: u64,
 ) -> Result<Content, Refusal> {
     let below = Place {
-        version: version.saturating_add(1),
-        revision: None,
+        at: version.saturating_add(1),
+        with: None,
     };
     let found = newest_below(app, key, Some(below), 1).await?;
     let found = found.into_iter().next();
@@ -257,8 +228,8 @@ pub(super) async fn no_version(
     newest: Option<u64>,
 ) -> Result<Rejection, Refusal> {
     let below = newest.map(|newest| Place {
-        version: newest.saturating_add(1),
-        revision: None,
+        at: newest.saturating_add(1),
+        with: None,
     });
     let mut there = Vec::new();
     for version in newest_below(app, key, below, NAMED_VERSIONS_MAX).await? {
@@ -286,7 +257,7 @@ fn is_kept(app: &AppState, key: &RecordKey, version: &Version) -> Result<bool, R
     }
 }
 
-/// Reads a record's versions below a place, newest first, on a thread that may block.
+/// Reads a record's versions below a place (a version, and the record's revision with which that began), newest first, on a thread that may block.
 async fn newest_below(
     app: &AppState,
     key: &RecordKey,
@@ -297,12 +268,12 @@ async fn newest_below(
     let record = record.ok_or_else(Rejection::not_found)?;
     let (journal, its) = (app.journal.clone(), key.clone());
     let read = move || {
-        let begun = place.and_then(|place| Some((place.revision?, place.version)));
+        let begun = place.and_then(|place| Some((place.with?, place.at)));
         let start = match begun {
             Some((revision, version)) => Start::at(revision, version),
             None => Start::of(&*journal, &its, &record)?,
         };
-        let below = place.map(|place| place.version);
+        let below = place.map(|place| place.at);
         versions::newest_below(&*journal, &its, start, (below, count))
     };
     app.histories.read(&key.org, read).await

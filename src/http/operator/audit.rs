@@ -16,13 +16,13 @@ use crate::projections::ops::{self, AuditFilter};
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AuditRequest {
-    /// The window.
+    /// Only what is about the window with this id.
     maintenance_id: Option<String>,
-    /// The vacuum.
+    /// Only what is about the vacuum with this id.
     vacuum_id: Option<String>,
     /// What the rows are about.
     subject: Option<String>,
-    /// The org.
+    /// Only what is about the org with this code.
     orgcode: Option<String>,
     /// RFC 3339: rows from then on.
     since: Option<String>,

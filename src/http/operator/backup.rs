@@ -30,7 +30,7 @@ operator_request! {
     /// Which lease.
     #[schema(as = BackupLease)]
     pub(super) struct Which {
-        /// The lease.
+        /// Id of the lease, as `ops_backup_begin` gave it.
         #[schema(value_type = String, required = true)]
         lease_id: Option<String>,
     }

@@ -16,10 +16,10 @@ use crate::projections::{holds, identity};
 operator_request! {
     /// An org or a container to hold, or to hold no longer.
     pub(super) struct HoldChange {
-        /// The org.
+        /// Code of the org, as `ofm_org_list` shows it.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
-        /// The container.
+        /// Name of the container; without it the whole org is meant.
         container: Option<String>,
     }
 }
@@ -28,10 +28,10 @@ operator_request! {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct HoldQuery {
-    /// The org.
+    /// Code of the org, as `ofm_org_list` shows it.
     #[schema(value_type = String, required = true)]
     orgcode: Option<String>,
-    /// The container.
+    /// Name of the container; without it the whole org is meant.
     container: Option<String>,
 }
 

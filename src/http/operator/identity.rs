@@ -15,10 +15,10 @@ use crate::projections::identity;
 operator_request! {
     /// A user to make.
     pub(super) struct UserCreate {
-        /// The user, by e-mail address; or give `user_id`.
+        /// E-mail address of the new user, by which it signs in.
         #[schema(value_type = String, required = true)]
         email: Option<String>,
-        /// The passcode.
+        /// New passcode of the user: 12 to 128 characters.
         #[schema(value_type = String, required = true, format = Password)]
         passcode: Option<crate::http::operator::Code>,
         /// Whether the address is confirmed: true by default.
@@ -31,14 +31,14 @@ operator_request! {
 operator_request! {
     /// An org to make.
     pub(super) struct OrgCreate {
-        /// The org.
+        /// Code of the new org; letters become capital ones.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
         /// The owner, by e-mail address.
         owner_email: Option<String>,
         /// The owner, by id.
         owner_user_id: Option<String>,
-        /// The status.
+        /// Status of the new org: `verified` by default; those that `ofm_org_status_set` takes.
         status: Option<String>,
         /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
@@ -48,10 +48,10 @@ operator_request! {
 operator_request! {
     /// An org that gets another status.
     pub(super) struct OrgStatusSet {
-        /// The org.
+        /// Code of the org, as `ofm_org_list` shows it.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
-        /// The status.
+        /// Status to give it: `unverified`, `verified`, `parked`, `suspended`, `frozen` or `doomed`.
         #[schema(value_type = String, required = true)]
         status: Option<String>,
     }
@@ -126,7 +126,7 @@ pub(super) async fn create_org(app: &AppState, call: &mut Call<'_>) -> Result<Re
 operator_request! {
     /// A user who becomes an owner of an org.
     pub(super) struct OwnerAdd {
-        /// The org.
+        /// Code of the org, as `ofm_org_list` shows it.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
         /// The user, by e-mail address; or give `user_id`.

@@ -37,13 +37,13 @@ operator_request! {
     /// An export to bring in.
     #[schema(as = ImportBegin)]
     pub(super) struct Begin {
-        /// The org.
+        /// Code of the org that takes the records.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
         /// The SHA-256 of the export's manifest, in hex.
         #[schema(value_type = String, required = true)]
         manifest_sha256: Option<String>,
-        /// The export.
+        /// Id of the export, as its manifest has it.
         #[schema(value_type = String, required = true)]
         export_id: Option<String>,
         /// How many entries the export has.
@@ -63,7 +63,7 @@ operator_request! {
     /// An import to end.
     #[schema(as = ImportEnd)]
     pub(super) struct End {
-        /// The org.
+        /// Code of the org that takes the records.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
         /// The owner, by id.
@@ -75,7 +75,7 @@ operator_request! {
     /// An import to give up.
     #[schema(as = ImportCancel)]
     pub(super) struct Cancel {
-        /// The org.
+        /// Code of the org that takes the records.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
     }
@@ -86,7 +86,7 @@ operator_request! {
 #[serde(deny_unknown_fields)]
 #[schema(as = ImportEvents)]
 struct Events {
-    /// The org.
+    /// Code of the org that takes the records.
     #[schema(value_type = String, required = true)]
     orgcode: Option<String>,
     /// Lines of the export's history.
@@ -99,7 +99,7 @@ struct Events {
 #[serde(deny_unknown_fields)]
 #[schema(as = ImportObjects)]
 struct Objects {
-    /// The org.
+    /// Code of the org that takes the records.
     #[schema(value_type = String, required = true)]
     orgcode: Option<String>,
     /// Objects to ask about.

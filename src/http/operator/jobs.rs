@@ -26,7 +26,7 @@ struct All {}
 #[serde(deny_unknown_fields)]
 #[schema(as = JobQuery)]
 struct Which {
-    /// The job's name.
+    /// Name of the job, as `jobs_list` shows it.
     #[schema(value_type = String, required = true)]
     job: Option<String>,
 }
@@ -35,7 +35,7 @@ operator_request! {
     /// A job that is to do something.
     #[schema(as = JobOrder)]
     pub(super) struct Ordered {
-        /// The job's name.
+        /// Name of the job, as `jobs_list` shows it.
         #[schema(value_type = String, required = true)]
         job: Option<String>,
     }

@@ -43,7 +43,7 @@ struct ListQuery {
 #[serde(deny_unknown_fields)]
 #[schema(as = OrgQuery)]
 struct WhichOrg {
-    /// The org.
+    /// Code of the org, as `ofm_org_list` shows it.
     #[schema(value_type = String, required = true)]
     orgcode: Option<String>,
 }
@@ -68,9 +68,9 @@ struct UserSummary {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct VacuumsQuery {
-    /// The status.
+    /// Only those with this status: `pending`, `running`, `completed`, `failed` or `cancelled`.
     status: Option<String>,
-    /// The org.
+    /// Only what is about the org with this code.
     orgcode: Option<String>,
     /// Items a page: 8 by default, 1 to 256.
     #[schema(value_type = Option<u64>)]

@@ -41,7 +41,7 @@ operator_request! {
         /// The operators' secret code.
         #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
-        /// The window.
+        /// Id of the window, as `ops_maintenance_list` shows it.
         #[schema(value_type = String, required = true)]
         maintenance_id: Option<String>,
     }
@@ -54,7 +54,7 @@ operator_request! {
         /// The operators' secret code.
         #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
-        /// The window.
+        /// Id of the window, as `ops_maintenance_list` shows it.
         maintenance_id: Option<String>,
         /// An update for tenants.
         text: Option<String>,
@@ -72,7 +72,7 @@ operator_request! {
         /// The operators' secret code.
         #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
-        /// The window.
+        /// Id of the window, as `ops_maintenance_list` shows it.
         maintenance_id: Option<String>,
         /// What tenants read of its end.
         end_message: Option<String>,

@@ -32,7 +32,7 @@ operator_request! {
         email: Option<String>,
         /// The user, by id; or give `email`.
         user_id: Option<String>,
-        /// The passcode.
+        /// New passcode of the user: 12 to 128 characters.
         #[schema(value_type = String, required = true, format = Password)]
         passcode: Option<crate::http::operator::Code>,
     }

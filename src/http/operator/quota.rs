@@ -18,7 +18,7 @@ use crate::projections::identity;
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct UsageQuery {
-    /// The org.
+    /// Code of the org, as `ofm_org_list` shows it.
     #[schema(value_type = String, required = true)]
     orgcode: Option<String>,
 }
@@ -26,7 +26,7 @@ struct UsageQuery {
 operator_request! {
     /// Limits to set for an org.
     pub(super) struct QuotaSet {
-        /// The org.
+        /// Code of the org, as `ofm_org_list` shows it.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
         /// By quota: the limit, 0 for none; `null` for that of the settings again.

@@ -21,7 +21,7 @@ use crate::projections::ops;
 operator_request! {
     /// A token to make.
     pub(super) struct TokenCreate {
-        /// The token's name.
+        /// Name of the new token, which the audit shows.
         #[schema(value_type = String, required = true)]
         name: Option<String>,
         /// One or more of `metrics`, `read`, `tenants`, `destroy` and `all`.
@@ -37,7 +37,7 @@ operator_request! {
 operator_request! {
     /// A token that gets a successor.
     pub(super) struct TokenRotate {
-        /// The token's name.
+        /// Name of the token, as `ops_token_list` shows it.
         #[schema(value_type = String, required = true)]
         name: Option<String>,
         /// For how long the old token still works.
@@ -50,7 +50,7 @@ operator_request! {
 operator_request! {
     /// A token to end.
     pub(super) struct TokenRevoke {
-        /// The token's name.
+        /// Name of the token, as `ops_token_list` shows it.
         #[schema(value_type = String, required = true)]
         name: Option<String>,
     }

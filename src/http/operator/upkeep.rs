@@ -28,10 +28,10 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 operator_request! {
     /// A container whose tags' lists are to be scrubbed.
     pub(super) struct TagScrub {
-        /// The org.
+        /// Code of the org, as `ofm_org_list` shows it.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
-        /// The container.
+        /// Name of the container within the org.
         #[schema(value_type = String, required = true)]
         container: Option<String>,
         /// Items that a call reads: 100 by default, 1 to 1,000.
@@ -45,10 +45,10 @@ operator_request! {
 operator_request! {
     /// A container to clean up.
     pub(super) struct Cleanup {
-        /// The org.
+        /// Code of the org, as `ofm_org_list` shows it.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
-        /// The container.
+        /// Name of the container within the org.
         #[schema(value_type = String, required = true)]
         container: Option<String>,
         /// Days that leftovers are kept; the settings' without it.
@@ -65,10 +65,10 @@ operator_request! {
 operator_request! {
     /// A container to compare, and to mend.
     pub(super) struct Reconcile {
-        /// The org.
+        /// Code of the org, as `ofm_org_list` shows it.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
-        /// The container.
+        /// Name of the container within the org.
         #[schema(value_type = String, required = true)]
         container: Option<String>,
         /// `report-only`, the default, or `repair`.

@@ -23,7 +23,7 @@ operator_request! {
         /// The operators' secret code.
         #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
-        /// The org.
+        /// Code of the org, as `ofm_org_list` shows it.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
     }
@@ -33,7 +33,7 @@ operator_request! {
     /// An offboarding to cancel.
     #[schema(as = OffboardingCancel)]
     pub(super) struct WhichOrg {
-        /// The org.
+        /// Code of the org, as `ofm_org_list` shows it.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
     }
@@ -43,7 +43,7 @@ operator_request! {
     /// An export to make.
     #[schema(as = ExportRequest)]
     pub(super) struct NewExport {
-        /// The org.
+        /// Code of the org, as `ofm_org_list` shows it.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
         /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
@@ -56,7 +56,7 @@ operator_request! {
 #[serde(deny_unknown_fields)]
 #[schema(as = OffboardingQuery)]
 struct StatusQuery {
-    /// The org.
+    /// Code of the org, as `ofm_org_list` shows it.
     #[schema(value_type = String, required = true)]
     orgcode: Option<String>,
 }
@@ -66,7 +66,7 @@ struct StatusQuery {
 #[serde(deny_unknown_fields)]
 #[schema(as = OffboardingsQuery)]
 struct ListQuery {
-    /// The status.
+    /// Only those with this status: `requested`, `approved`, `purging`, `purged` or `cancelled`.
     status: Option<String>,
     /// Items a page: 8 by default, 1 to 256.
     #[schema(value_type = Option<u64>)]

@@ -47,7 +47,7 @@ operator_request! {
         /// The operators' secret code.
         #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
-        /// The org.
+        /// Code of the org, as `ofm_org_list` shows it.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
         #[serde(default)]
@@ -66,7 +66,7 @@ operator_request! {
         /// The operators' secret code.
         #[schema(value_type = String, required = true, format = Password)]
         secret_code: Option<Code>,
-        /// The vacuum.
+        /// Id of the vacuum, as `ops_vacuum_list` shows it.
         #[schema(value_type = String, required = true)]
         vacuum_id: Option<String>,
     }
@@ -76,9 +76,9 @@ operator_request! {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct VacuumQuery {
-    /// The vacuum.
+    /// Id of the vacuum, as `ops_vacuum_list` shows it.
     vacuum_id: Option<String>,
-    /// The org.
+    /// Code of an org: its newest vacuum.
     orgcode: Option<String>,
 }
 

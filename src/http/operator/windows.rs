@@ -27,7 +27,7 @@ const SHOWN_ALONE: usize = UPDATES_MAX + 16;
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct WindowsQuery {
-    /// The status.
+    /// Only those with this status: `scheduled`, `active`, `ended` or `cancelled`.
     status: Option<String>,
     /// Items a page: 8 by default, 1 to 256.
     #[schema(value_type = Option<u64>)]
@@ -40,7 +40,7 @@ struct WindowsQuery {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct WindowQuery {
-    /// The window.
+    /// Id of the window, as `ops_maintenance_list` shows it.
     #[schema(value_type = String, required = true)]
     maintenance_id: Option<String>,
 }

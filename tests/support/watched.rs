@@ -1,4 +1,4 @@
-//! A journal that counts what is read of it.
+//! A journal under a test's control: it counts what is read of it, and holds answers back like a slow disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,23 +6,33 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use metarecord::domain::StreamId;
 use metarecord::journal::{
-    Append, Entry, EraseOrder, Head, Health, Journal, JournalError, Pending, Position, Sink,
-    Version,
+    Append, Entry, EraseOrder, Head, Health, Journal, JournalError, Outcome, Pending, Position,
+    Sink, Version,
 };
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
-/// Another journal, and how much was read of it.
-pub(crate) struct Counting<J> {
-    inner: J,
+/// An outcome that is there, and who waits for it.
+type HeldAnswer = (Pending, oneshot::Sender<Outcome>);
+
+/// Another journal, how much was read of it, and which of its answers wait.
+pub(crate) struct Watched<J> {
+    pub(crate) inner: J,
     entries: AtomicUsize,
     calls: AtomicUsize,
+    held: Mutex<Option<Vec<HeldAnswer>>>,
+    /// What gets in just ahead of the next append.
+    pub(crate) ahead: Mutex<Option<Append>>,
 }
 
-impl<J: Journal> Counting<J> {
+impl<J: Journal> Watched<J> {
     pub(crate) fn new(inner: J) -> Self {
         Self {
             inner,
             entries: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
+            held: Mutex::default(),
+            ahead: Mutex::default(),
         }
     }
 
@@ -38,11 +48,43 @@ impl<J: Journal> Counting<J> {
         self.entries.fetch_add(entries, Ordering::Relaxed);
         read
     }
+
+    /// From now on answers wait.
+    pub(crate) fn hold(&self) {
+        *self.held.lock() = Some(Vec::new());
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held.lock().as_ref().map_or(0, Vec::len)
+    }
+
+    /// Gives every answer held back, and holds none any more.
+    pub(crate) fn release(&self) {
+        for (mut pending, caller) in self.held.lock().take().unwrap_or_default() {
+            // A caller that has gone away does not need its answer.
+            let _: Result<(), Outcome> = caller.send(
+                pending
+                    .try_recv()
+                    .expect("the memory journal answers at once"),
+            );
+        }
+    }
 }
 
-impl<J: Journal> Journal for Counting<J> {
+impl<J: Journal> Journal for Watched<J> {
     fn append(&self, append: Append) -> Pending {
-        self.inner.append(append)
+        if let Some(ahead) = self.ahead.lock().take() {
+            drop(self.inner.append(ahead));
+        }
+        let pending = self.inner.append(append);
+        match &mut *self.held.lock() {
+            Some(held) => {
+                let (caller, later) = oneshot::channel();
+                held.push((pending, caller));
+                later
+            }
+            None => pending,
+        }
     }
     fn head(&self) -> Head {
         self.inner.head()
