@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use metarecord::http::routes::ROUTES;
 use serde_json::{Value, json};
 
-use crate::http::within::{assert_alike, lasting};
 use crate::identity::{PASSCODE, Person, Town};
 use crate::support::Got;
+use crate::support::alike::{assert_alike, lasting};
 
 /// What the second answer is.
 #[derive(Clone, Copy, Debug, PartialEq)]

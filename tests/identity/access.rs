@@ -8,8 +8,8 @@ use metarecord::http::routes::ROUTES;
 use serde_json::json;
 
 use super::{Town, record};
-use crate::http::within::assert_same;
 use crate::support::Got;
+use crate::support::alike::assert_same;
 
 /// The answer to each kind of caller, in the order of `KINDS`, by what a route asks for.
 fn wanted(access: Access) -> [&'static str; 7] {

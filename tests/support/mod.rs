@@ -1,5 +1,7 @@
 //! What tests share: a real server in a process of its own, and a small way to talk to it.
 
+pub(crate) mod alike;
+mod answer;
 pub(crate) mod certificates;
 pub(crate) mod dice;
 pub(crate) mod forge;
@@ -15,6 +17,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+pub(crate) use self::answer::{Got, got};
 
 /// How often a test looks again at something that is about to happen.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -52,91 +56,6 @@ pub(crate) struct Server {
     log: Option<std::thread::JoinHandle<String>>,
     temporary: Option<tempfile::TempDir>,
     agent: ureq::Agent,
-}
-
-/// The headers that answers may have, in lower case.
-const HEADERS: &[&str] = &[
-    "access-control-allow-credentials",
-    "access-control-allow-headers",
-    "access-control-allow-methods",
-    "access-control-allow-origin",
-    "access-control-expose-headers",
-    "access-control-max-age",
-    "accept-ranges",
-    "allow",
-    "cache-control",
-    "connection",
-    "content-disposition",
-    "content-encoding",
-    "content-length",
-    "content-md5",
-    "content-range",
-    "content-security-policy",
-    "content-type",
-    "cross-origin-opener-policy",
-    "cross-origin-resource-policy",
-    "date",
-    "etag",
-    "idempotent-replay",
-    "last-modified",
-    "mcp-session-id",
-    "ratelimit",
-    "ratelimit-policy",
-    "referrer-policy",
-    "retry-after",
-    "strict-transport-security",
-    "transfer-encoding",
-    "vary",
-    "www-authenticate",
-    "x-api-version",
-    "x-content-type-options",
-    "x-request-id",
-    "x-trace-id",
-];
-
-/// An answer: its status, headers (names in lower case) and body.
-#[derive(Debug)]
-pub(crate) struct Got {
-    /// The status.
-    pub(crate) status: u16,
-    /// The headers.
-    pub(crate) headers: Vec<(String, String)>,
-    /// The bytes.
-    pub(crate) bytes: Vec<u8>,
-}
-
-impl Got {
-    /// The body as JSON; `null` when it is not.
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
-    }
-
-    /// A header's value, of those that an answer may have: one of another name would be absent whatever happens.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        assert!(HEADERS.contains(&name), "no answer has a header {name}");
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    /// `data` of a good answer; panics with the whole answer when it is not one.
-    pub(crate) fn data(&self) -> Value {
-        let json = self.json();
-        assert!(
-            self.status == 200 && json["success"] == json!(true),
-            "{} {json}",
-            self.status
-        );
-        json["data"].clone()
-    }
-
-    /// Status, major tag and minor tag (empty when there is none) of a bad answer.
-    pub(crate) fn refusal(&self) -> (u16, String, String) {
-        let error = &self.json()["error"];
-        let text = |value: &Value| value["tag"].as_str().unwrap_or_default().to_owned();
-        (self.status, text(&error["major"]), text(&error["minor"]))
-    }
 }
 
 impl Server {
@@ -481,25 +400,6 @@ pub(crate) fn agent() -> ureq::Agent {
         .max_redirects(0)
         .build()
         .into()
-}
-
-pub(crate) fn got(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Got {
-    let response = response.expect("the server answers");
-    let (head, mut body) = response.into_parts();
-    let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
-    let mut bytes = Vec::new();
-    body.as_reader()
-        .read_to_end(&mut bytes)
-        .expect("the answer is whole");
-    Got {
-        status: head.status.as_u16(),
-        headers: head
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
-            .collect(),
-        bytes,
-    }
 }
 
 pub(crate) fn walk(directory: &Path, files: &mut Vec<(PathBuf, u64)>) {
