@@ -63,17 +63,14 @@ impl BareArgs {
 /// Returns one text of a good answer: a member, or one of the first or the last item of a list, such as `items.first.key_id`.
 fn alone(reply: Reply, name: &str) -> Result<String, Failure> {
     let reply = super::failure::granted(reply)?;
-    let step = |value: &'_ Value, name: &str| -> Option<Value> {
-        match (value, name) {
-            (Value::Array(items), "first") => items.first().cloned(),
-            (Value::Array(items), "last") => items.last().cloned(),
-            (value, name) => value.get(name).cloned(),
-        }
-    };
     let found = name
         .split('.')
-        .try_fold(reply.data().clone(), |value, name| step(&value, name));
-    let text = found.as_ref().and_then(Value::as_str).map(table::clean);
+        .try_fold(reply.data(), |value, name| match (value, name) {
+            (Value::Array(items), "first") => items.first(),
+            (Value::Array(items), "last") => items.last(),
+            (value, name) => value.get(name),
+        });
+    let text = found.and_then(Value::as_str).map(table::clean);
     let status = reply.status;
     text.ok_or_else(|| TransportError::NotAnEnvelope { status }.into())
 }

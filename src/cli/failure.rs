@@ -28,6 +28,14 @@ pub enum Failure {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// A file or directory that a command was to write its answer to cannot be written.
+    #[error("{} cannot be used", path.display())]
+    Output {
+        /// The file that cannot be written.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
     /// The content is not what it should be; the tag is one of the service's, or says that an export is damaged.
     #[error("{message}")]
     Content {
@@ -82,6 +90,14 @@ impl Failure {
         }
     }
 
+    /// A file for a command's answer that cannot be written.
+    pub fn output(path: &Path, source: io::Error) -> Self {
+        Self::Output {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
     /// Why standard output could not be written.
     pub(super) fn stdout(error: io::Error) -> Self {
         match error.kind() {
@@ -98,7 +114,9 @@ impl Failure {
             Self::Transport(TransportError::Unreachable { .. }) => "unreachable",
             Self::Transport(TransportError::Insecure { .. }) => "insecure",
             Self::Transport(TransportError::NotAnEnvelope { .. }) => "not-the-service",
-            Self::File { .. } | Self::Transport(TransportError::Local(_)) => "file",
+            Self::File { .. } | Self::Output { .. } | Self::Transport(TransportError::Local(_)) => {
+                "file"
+            }
             Self::Content { tag, .. } | Self::InTheWay { tag, .. } => tag,
             Self::Newer(_) => "newer-format",
             Self::Settings(_) => "settings",
@@ -114,8 +132,8 @@ impl Failure {
         match self {
             Self::Refused(reply) => Exit::of(reply),
             // A device that is full or broken is no mistake of the command line.
-            Self::File { source, .. } if is_lost(source) => Exit::OutputLost,
-            Self::Usage(_) | Self::File { .. } => Exit::Usage,
+            Self::Output { source, .. } if is_lost(source) => Exit::OutputLost,
+            Self::Usage(_) | Self::File { .. } | Self::Output { .. } => Exit::Usage,
             Self::Transport(TransportError::Local(error)) if is_lost(error) => Exit::OutputLost,
             Self::Transport(TransportError::Malformed(_) | TransportError::Local(_)) => Exit::Usage,
             Self::Transport(

@@ -55,7 +55,7 @@ pub(super) fn run(
     let reply = granted(client.record(&query(orgcode, arguments).pairs())?)?;
     match (out, file) {
         (Some(path), Some(mut file)) => {
-            let failed = |error| Failure::file(path, error);
+            let failed = |error| Failure::output(path, error);
             if file.is_stdout() {
                 let terminal = file.is_terminal();
                 return alone(&reply, client, (&mut file, terminal), &failed);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     fn check(bytes: &[u8], told: Told<'_>) -> Result<Vec<u8>, Failure> {
-        let failed = |error| Failure::file("out".as_ref(), error);
+        let failed = |error| Failure::output("out".as_ref(), error);
         let mut out = Vec::new();
         let mut sink = Checked::new(&mut out);
         if let Err(error) = sink.write_all(bytes) {

@@ -153,6 +153,11 @@ pub(super) fn run(
         let profile = Profile::load(connection, &|name| std::env::var_os(name))?;
         return read.run(&profile, printer);
     }
+    if let Verb::Verify(verify) = &arguments.verb
+        && verify.is_of_file()
+    {
+        return Ok(of_directory(Path::new(""), &arguments.verb, printer));
+    }
     let (data_dir, _) = profile::data_dir(arguments.data_dir.clone(), connection)?;
     Ok(of_directory(&data_dir, &arguments.verb, printer))
 }

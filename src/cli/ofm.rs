@@ -153,7 +153,7 @@ struct QuotaArgs {
     remarks: RemarkArgs,
 }
 
-/// Which orgs.
+/// Which orgs to list, and how many at a time.
 #[derive(Args, Debug, Serialize)]
 struct OrgListArgs {
     /// Only orgs in this status.

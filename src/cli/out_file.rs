@@ -60,7 +60,7 @@ impl OutFile {
     /// # Errors
     /// When it cannot be written, or another process is writing it.
     pub(super) fn open(path: &Path, readers: Readers) -> Result<Self, Failure> {
-        let failed = |error| Failure::file(path, error);
+        let failed = |error| Failure::output(path, error);
         let opened = match Target::find(path).map_err(failed)? {
             Target::Open(file) => Self::through(path, file).map_err(failed)?,
             Target::Path(target) => match std::fs::metadata(&target) {
@@ -102,7 +102,7 @@ impl OutFile {
     /// When it cannot be written; a file is then as it was.
     pub(super) fn finish(self) -> Result<(), Failure> {
         let path = self.path;
-        let failed = |error| Failure::file(&path, error);
+        let failed = |error| Failure::output(&path, error);
         let spool = self.out.into_inner();
         let mut spool = spool.map_err(|error| failed(error.into_error()))?;
         match self.plan {
@@ -147,7 +147,7 @@ impl OutFile {
 
     /// Prepares to replace a file that is there. Opening it says whether this user may write to it.
     fn over(path: &Path, target: PathBuf, found: &Metadata) -> Result<Self, Failure> {
-        let failed = |error| Failure::file(path, error);
+        let failed = |error| Failure::output(path, error);
         for file in [
             target::standard(&io::stdout()),
             target::standard(&io::stderr()),
@@ -178,7 +178,7 @@ impl OutFile {
                         }
                     });
                 }
-                Err(Failure::File { .. }) => {}
+                Err(Failure::Output { .. }) => {}
                 Err(failure) => return Err(failure),
             }
         }
@@ -210,7 +210,7 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
 pub(super) fn write(path: &Path, readers: Readers, bytes: &[u8]) -> Result<(), Failure> {
     let mut file = OutFile::open(path, readers)?;
     let written = file.write_all(bytes);
-    written.map_err(|error| Failure::file(path, error))?;
+    written.map_err(|error| Failure::output(path, error))?;
     file.finish()
 }
 
@@ -229,7 +229,7 @@ fn has_attributes(file: &File) -> bool {
 /// Makes the unfinished file beside its target, under the one name it always has. What an earlier run left is removed; one
 /// that is being written is left alone.
 fn new_file(path: &Path, target: &Path, mode: u32) -> Result<(Unfinished, File), Failure> {
-    let failed = |error| Failure::file(path, error);
+    let failed = |error| Failure::output(path, error);
     let in_use = || Failure::InTheWay {
         tag: "in-use",
         message: format!(
@@ -259,7 +259,7 @@ fn new_file(path: &Path, target: &Path, mode: u32) -> Result<(Unfinished, File),
         let file = match options.open(&name) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(Failure::file(&name, error)),
+            Err(error) => return Err(Failure::output(&name, error)),
         };
         let found = file.metadata().map_err(failed)?;
         if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() {

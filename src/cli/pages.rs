@@ -86,9 +86,7 @@ impl PageArgs {
         if let Some(limit) = page.data()["limit"].as_u64()
             && limit.to_string() != *asked
         {
-            note(&format!(
-                "a page has 1 to 256 items; --limit {limit} counted"
-            ));
+            note(&format!("a page has 1 to 256 items; used --limit {limit}"));
         }
     }
 }

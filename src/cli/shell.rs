@@ -52,7 +52,7 @@ pub fn man(arguments: &ManArgs) -> Result<Exit, Failure> {
                 data_dir.display()
             )));
         }
-        std::fs::create_dir_all(dir).map_err(|error| Failure::file(dir, error))?;
+        std::fs::create_dir_all(dir).map_err(|error| Failure::output(dir, error))?;
         let mut command = Cli::command().disable_help_subcommand(true);
         command.build();
         write_pages(command, dir)?;
@@ -74,7 +74,7 @@ fn write_pages(command: Command, dir: &Path) -> Result<(), Failure> {
 fn page(man: &Man) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
     let rendered = man.render(&mut text);
-    rendered.map_err(|error| Failure::file("the manual".as_ref(), error))?;
+    rendered.map_err(|error| Failure::output("the manual".as_ref(), error))?;
     Ok(text)
 }
 

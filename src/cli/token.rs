@@ -188,7 +188,7 @@ impl KeysArgs {
         let keys = NewKeys::generate().map_err(failed)?;
         let mut directory = DirBuilder::new();
         let made = directory.recursive(true).mode(0o700).create(&self.out);
-        made.map_err(|error| Failure::file(&self.out, error))?;
+        made.map_err(|error| Failure::output(&self.out, error))?;
         for path in [&private, &public] {
             if path.symlink_metadata().is_ok() {
                 return Err(Failure::Usage(format!(
@@ -213,7 +213,7 @@ impl KeysArgs {
 fn begin(path: &Path, readers: Readers, text: &str) -> Result<OutFile, Failure> {
     let mut file = OutFile::open(path, readers)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.flush());
-    written.map_err(|error| Failure::file(path, error))?;
+    written.map_err(|error| Failure::output(path, error))?;
     Ok(file)
 }
 

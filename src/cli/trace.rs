@@ -340,7 +340,7 @@ fn shown(projections: &Value) -> String {
     };
     match projections["shown_to"].as_u64() {
         Some(position) => format!("projections  {of_it}they show all entries up to {position}"),
-        None => "projections  what reads show is known to a running server alone".to_owned(),
+        None => "projections  not known: only a running server can say what reads show".to_owned(),
     }
 }
 

@@ -176,7 +176,7 @@ struct CreateArgs {
     bare: BareArgs,
 }
 
-/// Which users.
+/// Which users to list, and how many at a time.
 #[derive(Args, Debug, Serialize)]
 struct UserListArgs {
     /// Only users in this status: active ones have confirmed their address, and are not disabled.

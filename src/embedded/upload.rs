@@ -1,6 +1,6 @@
 //! Completing an upload without HTTP: the same checks of the same bytes.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 
 use md5::{Digest, Md5 as Md5Hasher};
@@ -42,7 +42,7 @@ impl Metarecord {
             object_id: object.object_id,
             size: promised.size,
             md5: promised.md5,
-            uploaded_size: sealed.map(|sealed| sealed.size),
+            uploaded_size: None,
             sealed: sealed.map(|sealed| proof(&object, sealed)),
             content_version: None,
             expected: None,
@@ -72,7 +72,8 @@ fn proof(object: &ObjectName, sealed: Sealed) -> SealedObject {
     SealedObject::new(object.object_id, sealed.size, sealed.sha256, sealed.decoded)
 }
 
-/// Fixes the latest upload as the object, unless its bytes are not the promised ones. `None` when nothing was uploaded.
+/// Fixes the latest upload as the object, and compares it with the promise: when its bytes are others, only another put, which
+/// promises another object, helps. `None` when nothing was uploaded.
 fn seal(
     content: &dyn ContentStore,
     object: &ObjectName,
@@ -85,26 +86,34 @@ fn seal(
     let Some(sealed) = content.seal(object)? else {
         return Ok(None);
     };
-    let Some(reader) = content.read(object, 0, u64::MAX)? else {
-        return Ok(None);
+    let md5 = match sealed.md5 {
+        Some(md5) => Some(md5),
+        None => read_md5(content, object)?,
     };
-    let md5 = md5_of(reader).map_err(|source| ContentError::Io {
-        action: "read",
-        place: object.to_string(),
-        source,
-    })?;
-    if md5 != promised.md5 {
+    if md5.is_some_and(|md5| md5 != promised.md5) {
         return Err(mismatch(ErrorTag::Md5Mismatch, "MD5"));
     }
     Ok(Some(sealed))
 }
 
-fn md5_of(mut reader: impl Read) -> io::Result<Md5> {
+/// The MD5 of an object that was fixed without being read; `None` when it is gone.
+fn read_md5(content: &dyn ContentStore, object: &ObjectName) -> Result<Option<Md5>, ContentError> {
+    let Some(mut reader) = content.read(object, 0, u64::MAX)? else {
+        return Ok(None);
+    };
     let (mut hasher, mut chunk) = (Md5Hasher::new(), vec![0; CHUNK_BYTES]);
     loop {
-        match reader.read(&mut chunk)? {
-            0 => return Ok(Md5::from_bytes(hasher.finalize().into())),
-            count => hasher.update(&chunk[..count]),
+        match reader.read(&mut chunk) {
+            Ok(0) => return Ok(Some(Md5::from_bytes(hasher.finalize().into()))),
+            Ok(count) => hasher.update(&chunk[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => {
+                return Err(ContentError::Io {
+                    action: "read",
+                    place: object.to_string(),
+                    source,
+                });
+            }
         }
     }
 }

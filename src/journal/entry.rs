@@ -438,19 +438,8 @@ pub fn hash_header(header: &[u8]) -> Hash {
 
 /// The hash of an entry from its header, whose bytes are always written alike.
 pub fn hash_of(header: &Header) -> Hash {
-    let mut bytes = Vec::with_capacity(256);
-    put_number(&mut bytes, br#"{"position":"#, header.position);
-    let recorded_at = header.recorded_at.millis().unsigned_abs();
-    put_number(&mut bytes, br#","recorded_at":"#, recorded_at);
-    for (label, hex) in [
-        (r#","body_digest":""#, &header.body_digest),
-        (r#"","prev":""#, &header.prev),
-    ] {
-        bytes.extend_from_slice(label.as_bytes());
-        bytes.extend_from_slice(hex.as_bytes());
-    }
-    bytes.extend_from_slice(br#""}"#);
-    hash_header(&bytes)
+    // Numbers and hex digits: writing them to memory cannot fail.
+    hash_header(&serde_json::to_vec(header).unwrap_or_default())
 }
 
 /// Reads 64 lower-case hex digits.

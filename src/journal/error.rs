@@ -98,6 +98,12 @@ pub enum EntryError {
     /// The payload's SHA-256 is not the one in the entry.
     #[error("the payload does not have the digest its entry names")]
     PayloadDigest,
+    /// The line names a payload, and no bytes follow it.
+    #[error("the payload is not at its offset")]
+    PayloadPlace,
+    /// The payload does not end with a line feed.
+    #[error("no line feed after the payload")]
+    PayloadEnd,
     /// Bytes of an erased payload are not spaces.
     #[error("bytes other than filler are in the place of an erased payload")]
     NotFiller,
@@ -153,8 +159,8 @@ impl SinkError {
 pub(crate) enum PlanError {
     /// Within a planned span other entries are covered than the planned ones.
     #[error(
-        "the event at position {by} erases {entries} entries from position {from} to {until}, and here {found} others \
-         would be; nothing of this segment is erased"
+        "the event at position {by} erases {entries} entries from position {from} to {until}, but would \
+         erase {found} others here; nothing of this segment is erased"
     )]
     Others {
         /// Position of the event that orders the erasure.

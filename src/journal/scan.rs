@@ -319,23 +319,19 @@ fn wrong<'a>(offset: u64, what: impl Into<String>, reach: usize) -> Step<'a> {
 type Whole<'a> = (Line<'a>, Option<&'a [u8]>);
 
 /// Reads a line and the payload after it; an error says whether at least the line is right.
-fn read_whole(bytes: &[u8], line: usize) -> Result<Whole<'_>, (String, bool)> {
+fn read_whole(bytes: &[u8], line: usize) -> Result<Whole<'_>, (EntryError, bool)> {
     let (head, tail) = bytes.split_at(line);
-    let parsed = Line::parse(&head[..line - 1]).map_err(|what| (what.into(), false))?;
+    let parsed = Line::parse(&head[..line - 1]).map_err(|what| (what, false))?;
     let Some((end, payload)) = tail.split_last() else {
         let filler = parsed.erased.and_then(|erased| erased.filler);
         return match (parsed.payload(), filler) {
             (None, None) => Ok((parsed, None)),
-            (Some(_), _) | (_, Some(_)) => {
-                Err(("the payload is not at its offset".to_owned(), false))
-            }
+            (Some(_), _) | (_, Some(_)) => Err((EntryError::PayloadPlace, false)),
         };
     };
-    parsed
-        .check_payload(payload)
-        .map_err(|what| (what.into(), true))?;
+    parsed.check_payload(payload).map_err(|what| (what, true))?;
     if *end != b'\n' {
-        return Err(("no line feed after the payload".to_owned(), true));
+        return Err((EntryError::PayloadEnd, true));
     }
     let payload = parsed.erased.is_none().then_some(payload);
     Ok((parsed, payload))

@@ -243,6 +243,9 @@ mod tests {
             responses.with_label_values(&["404"]),
         );
         ok.inc_by(1_000);
+        for _ in 0..50 {
+            seconds.with_label_values(&["a"]).observe(20.0);
+        }
         let recent = Recent::default();
         recent.sample(&meters, at(0));
         ok.inc_by(30);

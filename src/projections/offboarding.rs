@@ -1,6 +1,6 @@
 //! Which org leaves or comes, how far that is, and what of it remains to be done.
 
-use super::ops::OpsPage;
+use super::ops::{self, OpsPage};
 use super::{Change, Projection, StateChange, Store, StoreError, Write, state_after};
 use crate::domain::OrgCode;
 use crate::domain::offboarding::{Offboarding, OffboardingDecider, OffboardingStatus, OrgTransfer};
@@ -9,8 +9,6 @@ use crate::journal::{Body, Entry};
 const PREFIX: u8 = b'e';
 const PASSAGE: &[u8] = b"eo";
 const WORK: &[u8] = b"ew";
-/// Orgs a page may read without showing them, before it ends early with a place to continue at.
-const SKIPPED_ROWS_MAX: usize = 1_024;
 
 /// Keeps each org's leaving and coming.
 pub struct Offboardings;
@@ -110,22 +108,12 @@ pub fn list(
     from: Option<&[u8]>,
     limit: usize,
 ) -> Result<OpsPage<(String, Offboarding)>, StoreError> {
-    let (mut items, mut skipped) = (Vec::new(), 0);
-    for row in store.scan(PASSAGE.to_vec(), from.unwrap_or(PASSAGE)) {
-        let (key, value) = row?;
-        if items.len() == limit || skipped == SKIPPED_ROWS_MAX {
-            let next = Some(key.to_vec());
-            return Ok(OpsPage { items, next });
-        }
-        let org_transfer: OrgTransfer = postcard::from_bytes(&value)?;
+    let rows = store.scan(PASSAGE.to_vec(), from.unwrap_or(PASSAGE));
+    ops::page(rows, limit, |key, value| {
+        let org_transfer: OrgTransfer = postcard::from_bytes(value)?;
         let shown = org_transfer.offboarding;
-        match shown.filter(|shown| status.is_none_or(|status| shown.status == status)) {
-            Some(shown) => {
-                let org = key.get(PASSAGE.len()..).unwrap_or_default();
-                items.push((String::from_utf8_lossy(org).into_owned(), shown));
-            }
-            None => skipped += 1,
-        }
-    }
-    Ok(OpsPage { items, next: None })
+        let shown = shown.filter(|shown| status.is_none_or(|status| shown.status == status));
+        let org = key.get(PASSAGE.len()..).unwrap_or_default();
+        Ok(shown.map(|shown| (String::from_utf8_lossy(org).into_owned(), shown)))
+    })
 }

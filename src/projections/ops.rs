@@ -410,7 +410,7 @@ pub fn list_windows(
     limit: usize,
 ) -> Result<OpsPage<Window>, StoreError> {
     let rows = store.scan(WINDOW_ORDER.to_vec(), from.unwrap_or(WINDOW_ORDER));
-    page(rows, limit, |key| {
+    page(rows, limit, |key, _| {
         let id = key.get(WINDOW_ORDER.len() + 8..).unwrap_or_default();
         let window: Option<Window> = find(store, &[WINDOW, id].concat())?;
         Ok(window.filter(|window| status.is_none_or(|status| window.status == status)))
@@ -441,7 +441,7 @@ pub fn audit(
         None => AUDIT.to_vec(),
     };
     let rows = store.scan(prefix.clone(), from.unwrap_or(&prefix));
-    page(rows, limit, |key| {
+    page(rows, limit, |key, _| {
         let place = key.get(prefix.len()..).unwrap_or_default();
         let row: Option<AuditRow> = find(store, &[AUDIT, place].concat())?;
         Ok(row.filter(|row| filter.since.is_none_or(|since| row.at >= since)))
@@ -467,19 +467,21 @@ pub fn audit_after(
     Ok(rows)
 }
 
-fn page<T>(
+/// The first rows of a scan that are shown, and the key of the row that a next page begins with. It ends early when it has read
+/// many rows that are not shown.
+pub(super) fn page<T>(
     rows: impl Iterator<Item = Result<Row, StoreError>>,
     limit: usize,
-    mut show: impl FnMut(&[u8]) -> Result<Option<T>, StoreError>,
+    mut show: impl FnMut(&[u8], &[u8]) -> Result<Option<T>, StoreError>,
 ) -> Result<OpsPage<T>, StoreError> {
     let (mut items, mut skipped) = (Vec::new(), 0);
     for row in rows {
-        let (key, _) = row?;
+        let (key, value) = row?;
         if items.len() == limit || skipped == SKIPPED_ROWS_MAX {
             let next = Some(key.to_vec());
             return Ok(OpsPage { items, next });
         }
-        match show(&key)? {
+        match show(&key, &value)? {
             Some(item) => items.push(item),
             None => skipped += 1,
         }

@@ -32,7 +32,7 @@ pub struct Version {
 /// Where a search for versions begins: a change, and what is known of the content after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// The change.
+    /// The revision that the change made.
     revision: Revision,
     /// Number of the content after it.
     content_version: u64,
@@ -50,7 +50,8 @@ impl Start {
         }
     }
 
-    /// With the newest change of a record; with the one that put its content when the record tells which one that is.
+    /// With the newest change of a record; with the one that put its content when the record tells which one that is: inline
+    /// content does, an upload does not, so that what was changed since it was completed is read once more.
     ///
     /// # Errors
     /// [`StoreError`] when a read fails.

@@ -227,6 +227,9 @@ fn recent_metrics_grow_by_a_sample_every_ten_seconds() {
             .clone()
     };
     assert!((20..=30).contains(&all.len()), "{}", all.len());
+    let unknown = all.iter().filter(|series| series["last"].is_null());
+    let unknown: Vec<_> = unknown.map(|series| series["name"].clone()).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
     let requests = named("requests");
     assert_eq!(requests["values"][0], Value::Null);
     assert!(

@@ -108,6 +108,14 @@ fn is_text(named: &syn::Type) -> bool {
     match named {
         syn::Type::Path(path) => path.path.is_ident("String") || path.path.is_ident("str"),
         syn::Type::Reference(reference) => is_text(&reference.elem),
+        // A file's name with an error of its own is none.
+        syn::Type::Tuple(tuple) => {
+            let plain = |of: &syn::Type| {
+                let is_bool = matches!(of, syn::Type::Path(path) if path.path.is_ident("bool"));
+                is_bool || is_text(of)
+            };
+            tuple.elems.iter().any(is_text) && tuple.elems.iter().all(plain)
+        }
         _ => false,
     }
 }
@@ -320,6 +328,8 @@ fn each_untidiness_is_noticed() {
             "text-error f",
         ),
         ("trait T { fn f() -> Result<u8, String>; }", "text-error f"),
+        ("fn f() -> Result<u8, (String, bool)> { g() }", "text-error f"),
+        ("fn f() -> Result<u8, (String, Fault)> { g() }", ""),
         ("fn f() -> Result<String, Error> { g() }", ""),
         (&long, "long-function f"),
         (&fitting, ""),

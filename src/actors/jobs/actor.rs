@@ -46,7 +46,7 @@ pub enum Order {
 /// What of a job could not be journaled.
 #[derive(Debug, thiserror::Error)]
 enum JobError {
-    #[error("it could not be journaled")]
+    #[error("the run of the job could not be journaled")]
     Run(#[source] Refused),
     #[error("its progress could not be journaled")]
     Progress(#[source] Refused),

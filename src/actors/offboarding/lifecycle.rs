@@ -97,9 +97,9 @@ impl Offboardings {
         match self.advance(&org).await {
             Ok(()) => drop(self.resting().remove(&org)),
             Err(refused) => {
-                let why = describe(&refused);
-                self.back_off(&org, REST_MS, &why);
-                self.record_blocked(&org, why).await;
+                self.back_off(&org, REST_MS, &describe(&refused));
+                // Tenants read this one: causes name files of the server.
+                self.record_blocked(&org, refused.to_string()).await;
             }
         }
         self.working().remove(&org);

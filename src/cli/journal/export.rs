@@ -68,7 +68,7 @@ impl ExportArgs {
                 match written {
                     // What lies before the damage is all that can be read.
                     Ok(()) | Err(Trouble::Journal(_)) => out.finish()?,
-                    Err(Trouble::Output(error)) => return Err(Failure::file(path, error).into()),
+                    Err(Trouble::Output(error)) => return Err(Failure::output(path, error).into()),
                     Err(_) => {}
                 }
                 written?;

@@ -81,9 +81,10 @@ impl Destination {
                 self.root.display()
             )));
         }
-        private::create_directory(&self.root).map_err(|error| Failure::file(&self.root, error))?;
+        private::create_directory(&self.root)
+            .map_err(|error| Failure::output(&self.root, error))?;
         let mark = self.root.join(UNFINISHED);
-        let failed = |error| Failure::file(&mark, error);
+        let failed = |error| Failure::output(&mark, error);
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600);
         let mut lock = options.open(&mark).map_err(failed)?;
@@ -115,7 +116,7 @@ impl Destination {
         };
         written.map_err(failed)?;
         let content = downloading.root.join(CONTENT_DIRECTORY);
-        private::create_directory(&content).map_err(|error| Failure::file(&content, error))?;
+        private::create_directory(&content).map_err(|error| Failure::output(&content, error))?;
         Ok(downloading)
     }
 }
@@ -132,10 +133,10 @@ impl Downloading {
     /// All files are there.
     ///
     /// # Errors
-    /// [`Failure::File`] when the mark of unfinished work cannot be removed.
+    /// [`Failure::Output`] when the mark of unfinished work cannot be removed.
     pub(super) fn finish(&self) -> Result<(), Failure> {
         let mark = self.root.join(UNFINISHED);
-        directory::remove_file(&mark).map_err(|error| Failure::file(&mark, error))
+        directory::remove_file(&mark).map_err(|error| Failure::output(&mark, error))
     }
 }
 
@@ -155,7 +156,7 @@ impl Drop for Downloading {
 
 /// The names in a directory, what its file system was made with apart; none when it is not there.
 fn names(root: &Path) -> Result<Option<Vec<String>>, Failure> {
-    let failed = |error| Failure::file(root, error);
+    let failed = |error| Failure::output(root, error);
     let entries = match fs::read_dir(root) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -147,7 +147,7 @@ impl ExportArgs {
         let url = reply.data()["url"].as_str().unwrap_or_default().to_owned();
         let place = self.out.join(&file.name);
         let part = self.out.join(format!("{}.part", file.name));
-        let failed = |error| Failure::file(&part, error);
+        let failed = |error| Failure::output(&part, error);
         let made = Unfinished::make(&part, || private::create(&part));
         let (unfinished, written) = made.map_err(failed)?;
         let mut into = BufWriter::new(written);

@@ -8,7 +8,7 @@ use crate::domain::org::{Invitation, MemberRole, Org, OrgStatus};
 use crate::domain::quota::{Counts, Quota};
 use crate::domain::user::{Session, User};
 use crate::domain::{OrgCode, Timestamp};
-use crate::projections::ops::OpsPage;
+use crate::projections::ops::{self, OpsPage};
 use crate::projections::{Store, StoreError};
 
 /// The invitations of a user, in the order of the orgs' codes, from a place on; some may be past their end.
@@ -33,9 +33,6 @@ pub(crate) fn has_user(store: &Store) -> Result<bool, StoreError> {
     let first = store.scan(prefix.clone(), &prefix).next().transpose()?;
     Ok(first.is_some())
 }
-
-/// Most rows that a page passes over; a page may end early, and says where to continue.
-const SKIPPED_ROWS_MAX: usize = 1_024;
 
 /// Whether a user can sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,22 +248,14 @@ fn filtered<T: DeserializeOwned, U>(
 ) -> Result<OpsPage<(String, U)>, StoreError> {
     let base_bytes = prefix.len();
     prefix.extend(begins.as_bytes());
-    let (mut items, mut skipped) = (Vec::new(), 0);
-    for row in store.scan(prefix.clone(), from.unwrap_or(&prefix)) {
-        let (key, value) = row?;
-        if items.len() == limit || skipped == SKIPPED_ROWS_MAX {
-            let next = Some(key.to_vec());
-            return Ok(OpsPage { items, next });
-        }
+    let rows = store.scan(prefix.clone(), from.unwrap_or(&prefix));
+    ops::page(rows, limit, |key, value| {
         let part = key.get(base_bytes..).unwrap_or_default();
         let part = part.strip_suffix(&[0]).unwrap_or(part);
         let name = String::from_utf8_lossy(part).into_owned();
-        match take((&name, postcard::from_bytes(&value)?))? {
-            Some(item) => items.push((name, item)),
-            None => skipped += 1,
-        }
-    }
-    Ok(OpsPage { items, next: None })
+        let taken = take((&name, postcard::from_bytes(value)?))?;
+        Ok(taken.map(|item| (name, item)))
+    })
 }
 
 /// The last parts of the keys below a prefix.

@@ -48,7 +48,7 @@ pub fn list_vacuums(
     limit: usize,
 ) -> Result<OpsPage<Vacuum>, StoreError> {
     let rows = store.scan(VACUUM_ORDER.to_vec(), from.unwrap_or(VACUUM_ORDER));
-    page(rows, limit, |key| {
+    page(rows, limit, |key, _| {
         let id = key.get(VACUUM_ORDER.len() + 8..).unwrap_or_default();
         let found = vacuum(store, std::str::from_utf8(id).unwrap_or_default())?;
         Ok(found.filter(|vacuum| {
