@@ -41,6 +41,9 @@ pub enum WindowStatus {
 }
 
 impl WindowStatus {
+    /// All of them, in the order of a window's life.
+    pub const ALL: [Self; 4] = [Self::Scheduled, Self::Active, Self::Ended, Self::Cancelled];
+
     /// The text callers see.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -166,6 +169,14 @@ impl Windows {
     pub fn scheduled(&self) -> impl Iterator<Item = &Window> {
         let open = self.open.values();
         open.filter(|window| window.status == WindowStatus::Scheduled)
+    }
+
+    /// The window that is due first, of those that are not over before they begin.
+    pub fn next_due(&self, now: Timestamp) -> Option<&Window> {
+        let due = self
+            .scheduled()
+            .filter(|window| window.scheduled_start <= now && window.planned_end() > now);
+        due.min_by_key(|window| (window.scheduled_start, window.maintenance_id.clone()))
     }
 }
 

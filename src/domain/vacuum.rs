@@ -119,6 +119,15 @@ pub enum VacuumStatus {
 }
 
 impl VacuumStatus {
+    /// All of them, in the order of a vacuum's life.
+    pub const ALL: [Self; 5] = [
+        Self::Pending,
+        Self::Running,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
     /// The text callers see.
     pub fn as_str(self) -> &'static str {
         match self {

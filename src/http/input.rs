@@ -361,6 +361,22 @@ pub fn time(text: &str, name: &str) -> Result<Timestamp, Rejection> {
     Timestamp::read(text).map_err(|error| Rejection::field(name, format!("{name} {error}.")))
 }
 
+/// The status that a text names, of all that there are.
+///
+/// # Errors
+/// `invalid-status` naming them.
+pub fn status<S: Copy, const N: usize>(
+    text: &str,
+    all: [S; N],
+    as_str: fn(S) -> &'static str,
+) -> Result<S, Rejection> {
+    let named = all.into_iter().find(|status| as_str(*status) == text);
+    named.ok_or_else(|| {
+        let message = format!("status must be one of: {}.", all.map(as_str).join(", "));
+        Rejection::new(ErrorTag::InvalidStatus, message)
+    })
+}
+
 /// A flag in a query.
 ///
 /// # Errors

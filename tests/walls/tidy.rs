@@ -328,7 +328,10 @@ fn each_untidiness_is_noticed() {
             "text-error f",
         ),
         ("trait T { fn f() -> Result<u8, String>; }", "text-error f"),
-        ("fn f() -> Result<u8, (String, bool)> { g() }", "text-error f"),
+        (
+            "fn f() -> Result<u8, (String, bool)> { g() }",
+            "text-error f",
+        ),
         ("fn f() -> Result<u8, (String, Fault)> { g() }", ""),
         ("fn f() -> Result<String, Error> { g() }", ""),
         (&long, "long-function f"),

@@ -181,7 +181,7 @@ impl Windows {
             maintenance_id: window.maintenance_id.clone(),
             message: message.cloned(),
         };
-        let next = start_of(next_due(self, now));
+        let next = start_of(self.next_due(now));
         Ok([ended].into_iter().chain(next).collect())
     }
 
@@ -318,16 +318,8 @@ fn start_due(state: &Windows, now: Timestamp) -> Vec<MaintenanceEvent> {
             maintenance_id: window.maintenance_id.clone(),
         }];
     }
-    let due = next_due(state, now).filter(|_| state.active().is_none());
+    let due = state.next_due(now).filter(|_| state.active().is_none());
     start_of(due).into_iter().collect()
-}
-
-/// The window that is due first, of those that are not over before they begin.
-fn next_due(state: &Windows, now: Timestamp) -> Option<&Window> {
-    let due = state
-        .scheduled()
-        .filter(|window| window.scheduled_start <= now && window.planned_end() > now);
-    due.min_by_key(|window| (window.scheduled_start, window.maintenance_id.clone()))
 }
 
 fn start_of(window: Option<&Window>) -> Option<MaintenanceEvent> {
@@ -343,7 +335,7 @@ fn starts_at_once(
     (maintenance_id, start): (&str, Timestamp),
     now: Timestamp,
 ) -> Option<MaintenanceEvent> {
-    let is_free = state.active().is_none() && next_due(state, now).is_none();
+    let is_free = state.active().is_none() && state.next_due(now).is_none();
     (start <= now && is_free).then(|| MaintenanceEvent::Started {
         maintenance_id: maintenance_id.to_owned(),
         source: StartSource::Sweep,

@@ -15,10 +15,10 @@ use crate::journal::Remarks;
 change_request! {
     /// Tags to add or remove.
     pub(super) struct TagRequest {
-        /// The record's id.
+        /// Id of the record within its container.
         #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
         record_id: Option<String>,
-        /// At least one.
+        /// Tags to add or remove, at least one.
         #[schema(schema_with = input::tags_schema, required = true)]
         tags: Option<Vec<String>>,
         /// The revision last read.
@@ -30,7 +30,7 @@ change_request! {
 change_request! {
     /// A due time to set or clear.
     pub(super) struct TtlRequest {
-        /// The record's id.
+        /// Id of the record within its container.
         #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
         record_id: Option<String>,
         /// When the record dooms itself; null for never.
@@ -46,7 +46,7 @@ change_request! {
 change_request! {
     /// A record to doom.
     pub(super) struct DoomRequest {
-        /// The record's id.
+        /// Id of the record within its container.
         #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
         record_id: Option<String>,
         /// The revision last read.

@@ -24,13 +24,13 @@ use crate::report;
 change_request! {
     /// An upload to complete.
     pub(super) struct CompleteRequest {
-        /// The record's id.
+        /// Id of the record within its container.
         #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
         record_id: Option<String>,
         /// The token that the put returned.
         #[schema(value_type = String, required = true)]
         content_token: Option<String>,
-        /// Bytes uploaded.
+        /// How many bytes were uploaded.
         #[schema(value_type = u64, required = true, minimum = 1)]
         size: Option<u64>,
         /// MD5 in hex of the bytes uploaded.

@@ -19,7 +19,7 @@ use crate::projections::records;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ContainersQuery {
-    /// The tenant.
+    /// Code of the org that has the containers.
     #[param(value_type = String, required = true)]
     orgcode: Option<String>,
     /// Containers per page: 8 by default, 1 to 256.
@@ -39,10 +39,10 @@ pub struct ContainerView {
 /// One page of containers.
 #[derive(Serialize, ToSchema)]
 pub struct ContainersAnswer {
-    /// By name.
+    /// The containers in the order of their names.
     #[schema(inline)]
     items: Vec<ContainerView>,
-    /// Containers a page.
+    /// How many containers a page has at most.
     limit: usize,
     /// Token for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]

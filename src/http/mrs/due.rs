@@ -22,7 +22,7 @@ use crate::projections::due::{DueFilter, DueItem};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DueQuery {
-    /// The tenant.
+    /// Code of the org that has the records.
     #[param(value_type = String, required = true)]
     orgcode: Option<String>,
     /// The cost centre of the call; it does not filter.
@@ -57,7 +57,6 @@ pub struct DueView<'a> {
 #[derive(Serialize, ToSchema)]
 pub struct HeldView<'a> {
     /// The scope of the hold: `record`, `container` or `org`.
-    #[schema(inline)]
     by: Level,
     /// The reason, as given by who set it.
     reason: &'a str,
@@ -69,7 +68,7 @@ pub struct DueAnswer<'a> {
     /// Soonest first; then by container and record id.
     #[schema(inline)]
     items: Vec<DueView<'a>>,
-    /// Records a page.
+    /// How many records a page has at most.
     limit: usize,
     /// Token for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]

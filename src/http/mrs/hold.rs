@@ -18,7 +18,7 @@ use crate::projections::{RecordName, holds};
 change_request! {
     /// A record to hold or to release. A hold needs a `reason`, which everybody who can read the record sees.
     pub(super) struct HoldRequest {
-        /// The record's id.
+        /// Id of the record within its container.
         #[schema(value_type = String, required = true, pattern = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
         record_id: Option<String>,
         /// The revision last read.

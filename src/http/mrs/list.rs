@@ -21,7 +21,7 @@ use crate::projections::list::Filter;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
-    /// The tenant.
+    /// Code of the org that has the records.
     #[param(value_type = String, required = true)]
     orgcode: Option<String>,
     /// Only records of this cost centre.
@@ -49,7 +49,7 @@ pub(super) struct ListQuery {
 pub struct ListAnswer<'a> {
     /// By container, then record id.
     items: Vec<RecordView<'a>>,
-    /// Records a page.
+    /// How many records a page has at most.
     limit: usize,
     /// Token for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -55,7 +55,7 @@ const CHANGE_ERRORS: &[ErrorTag] = &[
 pub struct Upload {
     /// URL for uploading the gzip bytes; needs no other credential.
     url: String,
-    /// Always `PUT`.
+    /// Method to send to the URL: always `PUT`.
     method: &'static str,
     /// Headers to send with it.
     headers: serde_json::Value,
@@ -71,21 +71,21 @@ pub struct Upload {
 pub struct Download {
     /// URL of the gzip bytes; needs no other credential.
     url: String,
-    /// Always `GET`.
+    /// Method to send to the URL: always `GET`.
     method: &'static str,
     /// Until when it works.
     #[schema(format = DateTime)]
     expires_at: String,
     /// Seconds it works for, from now.
     expires_in: u64,
-    /// Always `gzip`.
+    /// Encoding of the bytes: always `gzip`.
     content_encoding: &'static str,
     /// MD5 in hex of the gzip bytes.
     content_md5: String,
     /// SHA-256 in hex of the received gzip bytes; absent for uploads completed by versions that did not store it.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_sha256: Option<String>,
-    /// Bytes of gzip.
+    /// How many bytes the gzip has.
     size: u64,
     /// URL of what the gzip decodes to, for clients that do not decode it: `url` with `?decoded=1`, which works where this is
     /// absent, too, for uploads completed by versions that did not store what they decode to.

@@ -23,15 +23,15 @@ use crate::projections::{RecordName, as_of, identity, lost};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct RecordQuery {
-    /// The tenant.
+    /// Code of the org that has the record.
     #[param(value_type = String, required = true)]
     orgcode: Option<String>,
-    /// The cost centre.
+    /// Cost centre to name in the answer and the log.
     cccode: Option<String>,
-    /// The container.
+    /// Name of the container that has the record.
     #[param(value_type = String, required = true)]
     container: Option<String>,
-    /// The record's id.
+    /// Id of the record within its container.
     #[param(value_type = String, required = true)]
     record_id: Option<String>,
     /// `true` distinguishes a doomed record (409 `doomed`) from one that never existed (404), and with `version`
@@ -52,15 +52,15 @@ pub(super) struct RecordQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct MetaQuery {
-    /// The tenant.
+    /// Code of the org that has the record.
     #[param(value_type = String, required = true)]
     orgcode: Option<String>,
-    /// The cost centre.
+    /// Cost centre to name in the answer and the log.
     cccode: Option<String>,
-    /// The container.
+    /// Name of the container that has the record.
     #[param(value_type = String, required = true)]
     container: Option<String>,
-    /// The record's id.
+    /// Id of the record within its container.
     #[param(value_type = String, required = true)]
     record_id: Option<String>,
     /// `true` shows a doomed record too.
@@ -75,15 +75,15 @@ pub(super) struct MetaQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct HeadQuery {
-    /// The tenant.
+    /// Code of the org that has the record.
     #[param(value_type = String, required = true)]
     orgcode: Option<String>,
-    /// The cost centre.
+    /// Cost centre to name in the answer and the log.
     cccode: Option<String>,
-    /// The container.
+    /// Name of the container that has the record.
     #[param(value_type = String, required = true)]
     container: Option<String>,
-    /// The record's id.
+    /// Id of the record within its container.
     #[param(value_type = String, required = true)]
     record_id: Option<String>,
 }
@@ -123,11 +123,10 @@ pub struct MetaAnswer<'a> {
 #[derive(Serialize, ToSchema)]
 pub struct LegalHoldView {
     /// What the hold is on: `container` or `org`.
-    #[schema(inline)]
     by: Level,
     /// The reason, as given by who set it.
     reason: String,
-    /// Since when.
+    /// When the hold was set.
     #[schema(format = DateTime)]
     since: String,
 }

@@ -23,15 +23,15 @@ use crate::projections::{RecordName, contents, holds, lost, records};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct VersionsQuery {
-    /// The tenant.
+    /// Code of the org that has the record.
     #[param(value_type = String, required = true)]
     orgcode: Option<String>,
-    /// The cost centre.
+    /// Cost centre to name in the answer and the log.
     cccode: Option<String>,
-    /// The container.
+    /// Name of the container that has the record.
     #[param(value_type = String, required = true)]
     container: Option<String>,
-    /// The record's id.
+    /// Id of the record within its container.
     #[param(value_type = String, required = true)]
     record_id: Option<String>,
     /// `true` shows those of a doomed record too.
@@ -46,9 +46,9 @@ pub(super) struct VersionsQuery {
 /// One page of versions.
 #[derive(Serialize, ToSchema)]
 pub struct VersionsAnswer<'a> {
-    /// Newest first.
+    /// The versions, newest first.
     items: Vec<VersionView<'a>>,
-    /// Versions a page.
+    /// How many versions a page has at most.
     limit: usize,
     /// Token for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,7 +69,7 @@ pub struct VersionView<'a> {
     content_type: &'a str,
     /// Whether the content comes in the answer or as a download.
     content_kind: ContentKind,
-    /// Bytes as stored.
+    /// How many bytes are stored.
     content_size: u64,
     /// MD5 in hex of the bytes as stored.
     content_md5: String,
@@ -88,11 +88,11 @@ pub struct VersionView<'a> {
     since: String,
     /// Who made it that.
     by: &'a str,
-    /// Until when.
+    /// When it ended; absent for the current version.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     until: Option<String>,
-    /// What ended it.
+    /// What ended it; absent for the current version.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<EndedBy>,
     /// Until when it can be read at least; absent while something holds it, and when it is lost.

@@ -108,9 +108,7 @@ fn subject(
     org: &Option<String>,
     container: &Option<String>,
 ) -> Result<(OrgCode, Option<ContainerName>), Rejection> {
-    let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
-    let org = OrgCode::parse(org.as_deref().ok_or_else(missing)?)?;
-    call.note_org(&org);
+    let org = super::org(call, org.as_deref())?;
     let container = container.as_deref().map(ContainerName::parse);
     Ok((org, container.transpose()?))
 }

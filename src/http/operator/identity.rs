@@ -2,8 +2,8 @@
 
 use super::{ask, keep_out, operator_request, people};
 use crate::actors::first_answers::other_request;
+use crate::domain::Rejection;
 use crate::domain::org::{MemberRole, OrgCommand, OrgStatus};
-use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::limits::peer;
 use crate::http::reply::{Refusal, Reply};
@@ -95,16 +95,16 @@ pub(super) async fn create_user(app: &AppState, call: &mut Call<'_>) -> Result<R
 pub(super) async fn create_org(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OrgCreate = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let org = org(call, request.orgcode.as_deref())?;
+    let org = super::org(call, request.orgcode.as_deref())?;
     let key = request.idempotency_key.as_deref();
     let keyed = idempotency::enter(app, call, key, None).await?;
     if let Some(made) = keyed.made() {
         return Ok(ofm::show(&org, &app.first_answers.org(made)?)?.again());
     }
-    let status = match request.status.as_deref() {
-        None => OrgStatus::Verified,
-        Some(text) => parse_status(text)?,
-    };
+    let status = request
+        .status
+        .as_deref()
+        .map_or(Ok(OrgStatus::Verified), status)?;
     let owner = ofm::user(
         app,
         request.owner_user_id.as_deref(),
@@ -144,7 +144,7 @@ operator_request! {
 pub(super) async fn add_owner(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OwnerAdd = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let org = org(call, request.orgcode.as_deref())?;
+    let org = super::org(call, request.orgcode.as_deref())?;
     let key = request.idempotency_key.as_deref();
     let keyed = idempotency::enter(app, call, key, None).await?;
     if keyed.made().is_some() {
@@ -170,9 +170,9 @@ pub(super) async fn add_owner(app: &AppState, call: &mut Call<'_>) -> Result<Rep
 pub(super) async fn set_status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: OrgStatusSet = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let org = org(call, request.orgcode.as_deref())?;
-    let missing = || Rejection::new(ErrorTag::InvalidStatus, STATUSES);
-    let status = parse_status(request.status.as_deref().ok_or_else(missing)?)?;
+    let org = super::org(call, request.orgcode.as_deref())?;
+    // A missing one is refused as one that there is not: with those that there are.
+    let status = status(request.status.as_deref().unwrap_or_default())?;
     let facts = [("status", status.as_str())];
     ask(app, call, &caller, (org.as_str(), &facts)).await?;
     let set = OrgCommand::SetStatus {
@@ -183,23 +183,6 @@ pub(super) async fn set_status(app: &AppState, call: &mut Call<'_>) -> Result<Re
     ofm::show(&org, &identity::org(&app.store, org.as_str())?)
 }
 
-fn org(call: &mut Call<'_>, text: Option<&str>) -> Result<OrgCode, Rejection> {
-    let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
-    let org = OrgCode::parse(text.ok_or_else(missing)?)?;
-    call.note_org(&org);
-    Ok(org)
-}
-
-const STATUSES: &str = "status must be unverified, verified, parked, suspended, frozen or doomed.";
-
-fn parse_status(text: &str) -> Result<OrgStatus, Rejection> {
-    Ok(match text {
-        "unverified" => OrgStatus::Unverified,
-        "verified" => OrgStatus::Verified,
-        "parked" => OrgStatus::Parked,
-        "suspended" => OrgStatus::Suspended,
-        "frozen" => OrgStatus::Frozen,
-        "doomed" => OrgStatus::Doomed,
-        _ => return Err(Rejection::new(ErrorTag::InvalidStatus, STATUSES)),
-    })
+fn status(text: &str) -> Result<OrgStatus, Rejection> {
+    input::status(text, OrgStatus::ALL, OrgStatus::as_str)
 }

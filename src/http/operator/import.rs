@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::utl::org;
+use super::org;
 use super::{ask, operator_request};
 use crate::content::{Kept, ObjectName, Promise};
 use crate::domain::offboarding::OrgTransfer;
@@ -51,8 +51,8 @@ operator_request! {
         entries: Option<u64>,
         /// The owner, by id.
         owner_user_id: Option<String>,
-        #[serde(default)]
         /// Counts, and changes nothing.
+        #[serde(default)]
         dry_run: bool,
         /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
@@ -108,7 +108,7 @@ struct Objects {
 }
 
 /// The promised size and hash of an object.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Promised {
     size: u64,

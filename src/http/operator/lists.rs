@@ -84,7 +84,9 @@ struct VacuumsQuery {
     responses((status = 200, description = "`items`: vacuums, newest first; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn vacuums(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: VacuumsQuery = input::json(&call.body)?;
-    let status = query.status.as_deref().map(vacuum_status).transpose()?;
+    let status = query.status.as_deref();
+    let status = status.map(|text| input::status(text, VacuumStatus::ALL, VacuumStatus::as_str));
+    let status = status.transpose()?;
     let org = query.orgcode.as_deref().map(OrgCode::parse).transpose()?;
     let org = org.as_ref().map(OrgCode::as_str);
     let what = format!(
@@ -100,32 +102,18 @@ pub(super) async fn vacuums(app: &AppState, call: &mut Call<'_>) -> Result<Reply
     )
 }
 
-fn vacuum_status(text: &str) -> Result<VacuumStatus, Rejection> {
-    Ok(match text {
-        "pending" => VacuumStatus::Pending,
-        "running" => VacuumStatus::Running,
-        "completed" => VacuumStatus::Completed,
-        "failed" => VacuumStatus::Failed,
-        "cancelled" => VacuumStatus::Cancelled,
-        _ => {
-            return Err(Rejection::new(
-                ErrorTag::InvalidStatus,
-                "status must be pending, running, completed, failed or cancelled.",
-            ));
-        }
-    })
-}
-
 /// Lists the orgs by code, all or those in a status or whose code begins with a text.
 #[utoipa::path(post, path = "/invoke/ofm_org_list", request_body = ListQuery,
     responses((status = 200, description = "`items`: orgs by code; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn orgs(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: ListQuery = input::json(&call.body)?;
-    let statuses = OrgStatus::ALL.map(|status| (status.as_str(), status));
+    let status = query.status.as_deref();
+    let status = status.map(|text| input::status(text, OrgStatus::ALL, OrgStatus::as_str));
+    let status = status.transpose()?;
     let filter = NameFilter {
         // As codes are kept.
         prefix: query.prefix_text()?.to_uppercase(),
-        status: query.status_of(&statuses)?,
+        status,
     };
     list(
         app,
@@ -140,9 +128,7 @@ pub(super) async fn orgs(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
     responses((status = 200, description = "The org.", body = crate::http::reply::Good<'static, crate::http::ofm::OrgView>)))]
 pub(super) async fn org(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
-    let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
-    let code = OrgCode::parse(request.orgcode.as_deref().ok_or_else(missing)?)?;
-    call.note_org(&code);
+    let code = super::org(call, request.orgcode.as_deref())?;
     let org = identity::org(&app.store, code.as_str())?;
     if org.status.is_none() {
         return Err(Rejection::new(ErrorTag::NotFound, "There is no such org.").into());
@@ -155,10 +141,12 @@ pub(super) async fn org(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
     responses((status = 200, description = "`items`: users by address; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn users(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: ListQuery = input::json(&call.body)?;
-    let statuses = UserStatus::ALL.map(|status| (status.as_str(), status));
+    let status = query.status.as_deref();
+    let status = status.map(|text| input::status(text, UserStatus::ALL, UserStatus::as_str));
+    let status = status.transpose()?;
     let filter = NameFilter {
         prefix: query.prefix_text()?.to_lowercase(),
-        status: query.status_of(&statuses)?,
+        status,
     };
     list(
         app,
@@ -187,21 +175,6 @@ impl ListQuery {
             return Err(Rejection::field("prefix", message));
         }
         Ok(prefix)
-    }
-
-    /// The status that is asked for, of those that there are.
-    fn status_of<S: Copy>(&self, all: &[(&str, S)]) -> Result<Option<S>, Rejection> {
-        let Some(asked) = self.status.as_deref() else {
-            return Ok(None);
-        };
-        match all.iter().find(|(text, _)| *text == asked) {
-            Some((_, status)) => Ok(Some(*status)),
-            None => {
-                let all: Vec<_> = all.iter().map(|(text, _)| *text).collect();
-                let message = format!("status must be one of: {}.", all.join(", "));
-                Err(Rejection::new(ErrorTag::InvalidStatus, message))
-            }
-        }
     }
 }
 

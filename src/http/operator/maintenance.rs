@@ -102,7 +102,9 @@ pub(super) async fn schedule(app: &AppState, call: &mut Call<'_>) -> Result<Repl
     let key = request.idempotency_key.as_deref();
     let keyed = idempotency::enter(app, call, key, None).await?;
     if let Some(made) = keyed.made() {
-        return Ok(among(app, &app.first_answers.window(made)?)?.again());
+        // What it waits for may be over meanwhile.
+        let window = app.first_answers.window(made)?;
+        return Ok(Reply::of(&WindowView::from(&window))?.again());
     }
     let operations = &app.operations;
     if let Some(window) = operations.scheduled_already(&command)? {

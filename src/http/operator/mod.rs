@@ -38,7 +38,7 @@ use crate::actors::Caller;
 use crate::actors::act::OperatorAct;
 use crate::domain::operator_token::OPERATOR;
 use crate::domain::operator_token::TokenScope;
-use crate::domain::{ErrorTag, Rejection};
+use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::journal::{Remarks, Source};
 use crate::projections::identity as users;
 
@@ -283,6 +283,14 @@ async fn note_refused(
         app.operations.refuse_act(act, tag.as_str()).await?;
     }
     answer
+}
+
+/// The org that a call is about, noted for its answer and its log line.
+fn org(call: &mut Call<'_>, text: Option<&str>) -> Result<OrgCode, Rejection> {
+    let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
+    let org = OrgCode::parse(text.ok_or_else(missing)?)?;
+    call.note_org(&org);
+    Ok(org)
 }
 
 /// Checks the secret code of a call.

@@ -68,9 +68,7 @@ pub(super) async fn set(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
 }
 
 fn org(app: &AppState, call: &mut Call<'_>, text: Option<&str>) -> Result<OrgCode, Refusal> {
-    let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
-    let org = OrgCode::parse(text.ok_or_else(missing)?)?;
-    call.note_org(&org);
+    let org = super::org(call, text)?;
     match identity::org_status(&app.store, org.as_str())? {
         Some(_) => Ok(org),
         None => Err(Rejection::new(ErrorTag::NotFound, "There is no such org.").into()),

@@ -6,7 +6,6 @@ use sha2::{Digest, Sha256};
 
 use super::{Code, ask, check_code, operator_request};
 use crate::domain::offboarding::OffboardingStatus;
-use crate::domain::{ErrorTag, OrgCode, Rejection};
 use crate::http::call::Call;
 use crate::http::idempotency;
 use crate::http::input::{self, LimitIn};
@@ -80,7 +79,10 @@ struct ListQuery {
     responses((status = 200, description = "`items`: the last offboarding of each org; `next_token` unless it is the last page.", body = crate::http::reply::Good<'static, serde_json::Value>)))]
 pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: ListQuery = input::json(&call.body)?;
-    let status = query.status.as_deref().map(status_of).transpose()?;
+    let status = query.status.as_deref();
+    let status =
+        status.map(|text| input::status(text, OffboardingStatus::ALL, OffboardingStatus::as_str));
+    let status = status.transpose()?;
     let limit = query.limit.unwrap_or_default().0;
     let filter: [u8; 32] = Sha256::digest(format!("offboardings {status:?}")).into();
     let from = input::cursor(&app.signer, query.next_token.as_deref(), filter)?;
@@ -102,7 +104,7 @@ pub(super) async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
 pub(super) async fn approve(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: Approve = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let org = org(call, request.orgcode.as_deref())?;
+    let org = super::org(call, request.orgcode.as_deref())?;
     let code = request.secret_code.as_ref();
     check_code((app, call), code, "utl_offboarding_approve", &caller).await?;
     ask(app, call, &caller, (org.as_str(), &[])).await?;
@@ -115,7 +117,7 @@ pub(super) async fn approve(app: &AppState, call: &mut Call<'_>) -> Result<Reply
 pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: WhichOrg = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let org = org(call, request.orgcode.as_deref())?;
+    let org = super::org(call, request.orgcode.as_deref())?;
     ask(app, call, &caller, (org.as_str(), &[])).await?;
     show(&org, &app.offboardings.cancel(&org, &caller).await?)
 }
@@ -125,7 +127,7 @@ pub(super) async fn cancel(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
     responses((status = 200, description = "The offboarding, and the exports.", body = crate::http::reply::Good<'static, crate::http::utl::OffboardingView>)))]
 pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: StatusQuery = input::json(&call.body)?;
-    let org = org(call, query.orgcode.as_deref())?;
+    let org = super::org(call, query.orgcode.as_deref())?;
     show(&org, &app.offboardings.org_transfer(&org)?)
 }
 
@@ -135,7 +137,7 @@ pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 pub(super) async fn export(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: NewExport = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let org = org(call, request.orgcode.as_deref())?;
+    let org = super::org(call, request.orgcode.as_deref())?;
     let key = request.idempotency_key.as_deref();
     let keyed = idempotency::enter(app, call, key, None).await?;
     if let Some(made) = keyed.made() {
@@ -151,7 +153,7 @@ pub(super) async fn export(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
     responses((status = 200, description = "The files of the export.", body = crate::http::reply::Good<'static, crate::http::utl::export::FilesAnswer>)))]
 pub(super) async fn export_list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FilesQuery = input::json(&call.body)?;
-    let org = org(call, query.orgcode.as_deref())?;
+    let org = super::org(call, query.orgcode.as_deref())?;
     files(app, &org, query).await
 }
 
@@ -160,25 +162,7 @@ pub(super) async fn export_list(app: &AppState, call: &mut Call<'_>) -> Result<R
     responses((status = 200, description = "Where the file is.", body = crate::http::reply::Good<'static, crate::http::utl::export::FileAnswer>)))]
 pub(super) async fn export_file(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let query: FileQuery = input::json(&call.body)?;
-    let org = org(call, query.orgcode.as_deref())?;
+    let org = super::org(call, query.orgcode.as_deref())?;
     let base = app.public_url.for_operator(call.head);
     one_file(app, (&org, &base, super::OPERATOR), &query).await
-}
-
-/// The org a function is about.
-pub(super) fn org(call: &mut Call<'_>, text: Option<&str>) -> Result<OrgCode, Rejection> {
-    let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
-    let org = OrgCode::parse(text.ok_or_else(missing)?)?;
-    call.note_org(&org);
-    Ok(org)
-}
-
-fn status_of(text: &str) -> Result<OffboardingStatus, Rejection> {
-    let mut all = OffboardingStatus::ALL.into_iter();
-    all.find(|status| status.as_str() == text).ok_or_else(|| {
-        Rejection::new(
-            ErrorTag::InvalidStatus,
-            "status must be requested, approved, purging, purged or cancelled.",
-        )
-    })
 }

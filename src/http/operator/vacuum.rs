@@ -28,13 +28,13 @@ operator_request! {
         /// Exactly the phrase that the refusal names.
         #[schema(value_type = String, required = true)]
         confirmation_phrase: Option<String>,
-        #[serde(default)]
         /// Counts, and changes nothing.
+        #[serde(default)]
         dry_run: bool,
         /// The plan of a dry run: refused if there is other data by now.
         plan_id: Option<String>,
-        #[serde(default)]
         /// Also erases what holds keep.
+        #[serde(default)]
         override_holds: bool,
         /// Makes repeating the request harmless for 24 hours; also taken from the header `Idempotency-Key`.
         idempotency_key: Option<String>,
@@ -50,8 +50,8 @@ operator_request! {
         /// Code of the org, as `ofm_org_list` shows it.
         #[schema(value_type = String, required = true)]
         orgcode: Option<String>,
-        #[serde(default)]
         /// Counts, and changes nothing.
+        #[serde(default)]
         dry_run: bool,
         /// The plan of a dry run: refused if there is other data by now.
         plan_id: Option<String>,
@@ -120,9 +120,7 @@ pub(super) async fn all(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Re
 pub(super) async fn org(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let request: VacuumOrg = input::json(&call.body)?;
     let caller = request.caller(call)?;
-    let missing = || Rejection::new(ErrorTag::InvalidOrgcode, "orgcode is missing.");
-    let org = OrgCode::parse(request.orgcode.as_deref().ok_or_else(missing)?)?;
-    call.note_org(&org);
+    let org = super::org(call, request.orgcode.as_deref())?;
     let reason = text(request.reason.as_deref(), "reason", REASON_CHARS_MAX)?;
     let scope = Scope::Org(org.clone());
     let asked = Asked {
@@ -197,12 +195,9 @@ pub(super) async fn status(app: &AppState, call: &mut Call<'_>) -> Result<Reply,
 
 /// The options of a vacuum to request.
 struct Asked {
-    /// Counts, and changes nothing.
     dry_run: bool,
     reason: String,
-    /// The plan of a dry run: refused if there is other data by now.
     plan_id: Option<String>,
-    /// Also erases what holds keep.
     override_holds: bool,
 }
 

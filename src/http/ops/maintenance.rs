@@ -21,7 +21,7 @@ use crate::projections::ops;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct WindowQuery {
-    /// Its id.
+    /// Id of the window, as the list shows it.
     #[param(value_type = String, required = true)]
     #[schema(value_type = String, required = true)]
     maintenance_id: Option<String>,
@@ -45,7 +45,7 @@ pub(crate) struct WindowsQuery {
 /// One page of windows.
 #[derive(Serialize, ToSchema)]
 pub struct WindowsAnswer {
-    /// Newest first.
+    /// The windows, newest first.
     items: Vec<WindowView>,
     /// Most windows that one page has.
     limit: usize,
@@ -194,16 +194,5 @@ pub fn reply(window: &Window) -> Result<Reply, Refusal> {
 /// # Errors
 /// `invalid-status` with the texts that there are.
 pub(in crate::http) fn window_status(text: &str) -> Result<WindowStatus, Rejection> {
-    Ok(match text {
-        "scheduled" => WindowStatus::Scheduled,
-        "active" => WindowStatus::Active,
-        "ended" => WindowStatus::Ended,
-        "cancelled" => WindowStatus::Cancelled,
-        _ => {
-            return Err(Rejection::new(
-                ErrorTag::InvalidStatus,
-                "status must be scheduled, active, ended or cancelled.",
-            ));
-        }
-    })
+    input::status(text, WindowStatus::ALL, WindowStatus::as_str)
 }

@@ -37,7 +37,7 @@ pub struct WindowView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     started_at: Option<String>,
-    /// `manual` or `sweep`.
+    /// Who started it: `manual` for an operator, `sweep` for its time.
     #[serde(skip_serializing_if = "Option::is_none")]
     start_source: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,26 +68,17 @@ impl WindowView {
     /// A window that was just changed, with what it means for the others that are open.
     pub fn among(window: &Window, windows: &Windows, now: Timestamp) -> Self {
         let mut view = Self::from(window);
-        let others = windows.open.values();
-        let mut others = others.filter(|other| other.maintenance_id != window.maintenance_id);
+        let active = windows
+            .active()
+            .filter(|active| active.maintenance_id != window.maintenance_id);
         match window.status {
             WindowStatus::Scheduled => {
-                let active = others.find(|other| other.status == WindowStatus::Active);
                 let active =
                     active.filter(|active| window.scheduled_start <= now.max(active.planned_end()));
                 view.waits_for = active.map(|active| active.maintenance_id.clone());
             }
             WindowStatus::Ended => {
-                let begins = |other: &&Window| match other.status {
-                    WindowStatus::Active => true,
-                    WindowStatus::Scheduled => {
-                        other.scheduled_start <= now && now < other.planned_end()
-                    }
-                    WindowStatus::Ended | WindowStatus::Cancelled => false,
-                };
-                let next = others
-                    .filter(begins)
-                    .min_by_key(|other| other.scheduled_start);
+                let next = active.or_else(|| windows.next_due(now));
                 view.begins_next = next.map(|next| next.maintenance_id.clone());
             }
             WindowStatus::Active | WindowStatus::Cancelled => {}

@@ -131,12 +131,12 @@ pub(super) fn kind(html: &mut Html, document: &Value, schema: &Value) {
         html.element("a", &[("href", &format!("#{}", type_id(name)))], name);
         return;
     }
-    for several in ["oneOf", "anyOf", "allOf"] {
+    for (several, joined) in [("oneOf", " or "), ("anyOf", " or "), ("allOf", " and ")] {
         let all = items(&schema[several]);
         if !all.is_empty() {
             for (number, one) in all.iter().enumerate() {
                 if number > 0 {
-                    html.write(" or ");
+                    html.write(joined);
                 }
                 kind(html, document, one);
             }
