@@ -26,7 +26,6 @@ use std::sync::{Arc, OnceLock};
 
 use actix_web::web::{self, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
 
 use self::answer::refuse;
 use self::bridge::{Answered, Stateless, Stopping};
@@ -215,7 +214,10 @@ impl Local {
             share: _share,
         } = match body {
             Ok(body) => body,
-            Err(rejection) => return hang_up(refuse(&trace, rejection.into(), None)),
+            Err(rejection) => {
+                self.shared.meters.count(None, Outcome::Denied);
+                return hang_up(refuse(&trace, rejection.into(), None));
+            }
         };
         trace.bytes_in = bytes.len();
         match self
@@ -223,7 +225,10 @@ impl Local {
             .await
         {
             Ok(response) => response,
-            Err(refusal) => refuse(&trace, refusal, None),
+            Err(refusal) => {
+                self.shared.meters.count(None, Outcome::Denied);
+                refuse(&trace, refusal, None)
+            }
         }
     }
 
@@ -243,12 +248,6 @@ impl Local {
         };
         let who = entered.identity().to_owned();
         let (along, told) = entered.along(mode, &trace.request_id);
-        let listens = method_of(&body).is_some_and(|method| method == "subscriptions/listen");
-        let stream_place = if listens {
-            Some(self.shared.load.stream(&who)?)
-        } else {
-            None
-        };
         let place = entered.place;
         let answered = service.answer(request, body, along).await;
         if told.has_lines() {
@@ -261,11 +260,7 @@ impl Local {
                 answer::whole(trace, &head, body)
             }
             Answered::Stream(head, stream) => {
-                let held = match stream_place {
-                    Some(held) => held,
-                    // A tool that reports its progress.
-                    None => self.shared.load.stream(&who)?,
-                };
+                let held = self.shared.load.stream(&who)?;
                 self.shared.meters.count(told.label(), Outcome::Ok);
                 answer::streamed(trace, &head, held.hold(stream))
             }
@@ -296,15 +291,4 @@ fn toolbox() -> Result<Arc<Toolbox>, Refusal> {
     let document = openapi::document(ROUTES, STREAMED).map_err(Refusal::failed)?;
     let toolbox = Toolbox::new(&document).map_err(Refusal::failed)?;
     Ok(MADE.get_or_init(|| Arc::new(toolbox)).clone())
-}
-
-/// The method of a message, as far as it can be told without reading all of it.
-fn method_of(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Message {
-        method: String,
-    }
-    serde_json::from_slice::<Message>(body)
-        .ok()
-        .map(|message| message.method)
 }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::{self, Address, Api, ApiRequest, Good, Refused};
 use super::audience::{Audience, Confirm};
+use super::instructions;
 use super::plan::Matter;
 use super::schema::object;
 use super::shape::{self, ToolResult};
@@ -93,6 +94,13 @@ pub enum Outcome {
     Done(ToolResult),
     /// With a question, after whose answer it is called again.
     Ask(Question),
+}
+
+impl Outcome {
+    /// The end of a call that is refused, with what to do next.
+    pub fn refused(refused: Refused) -> Self {
+        Self::Done(ToolResult::refused(&instructions::advised(refused)))
+    }
 }
 
 /// Why a tool stops before its result.
@@ -236,10 +244,7 @@ impl<A: Api> Call<'_, A> {
 
     async fn send(&self, request: ApiRequest) -> Result<Good, Refused> {
         let answer = self.desk.api.call(request).await;
-        let answer = answer.map_err(|failure| {
-            Refused::here("unreachable", failure.0)
-                .then("Tell the person that the service does not answer.")
-        })?;
+        let answer = answer.map_err(|failure| Refused::here("unreachable", failure.0))?;
         api::read(&answer)
     }
 

@@ -11,8 +11,8 @@ use super::uri;
 pub(super) const BYTES_DEFAULT: u64 = 8_192;
 /// Most bytes of content in a result.
 pub(super) const BYTES_MAX: u64 = 32_768;
-/// Bytes of a result that are left for what is said about content.
-const NOTES_BYTES: usize = 1_024;
+/// Bytes of a result that are left for what is said about its content, or about a plan.
+pub(super) const NOTES_BYTES: usize = 1_024;
 /// Media types besides `text/*` whose content is text.
 const TEXT_TYPES: &[&str] = &["application/json", "application/xml", "application/csv"];
 
@@ -130,15 +130,16 @@ fn link(data: &Value, version: Option<u64>) -> Link {
         name: record_id.to_owned(),
         title: None,
         description: None,
-        mime_type: data["content_type"].as_str().map(str::to_owned),
+        mime_type: data["content_type"]
+            .as_str()
+            .map(|kind| shape::essence(kind).to_owned()),
         size: data["content_size"].as_u64(),
     }
 }
 
 /// Whether content of a media type is text that can be shown.
 pub(super) fn is_text(content_type: &str) -> bool {
-    let kind = content_type.split(';').next().unwrap_or_default();
-    let kind = kind.trim().to_ascii_lowercase();
+    let kind = shape::essence(content_type).to_ascii_lowercase();
     kind.starts_with("text/")
         || kind.ends_with("+json")
         || kind.ends_with("+xml")
@@ -176,11 +177,9 @@ impl<A: Api> Call<'_, A> {
         let text = read.text.as_deref();
         let shown = text.map(|text| shape::beginning(text, left, left));
         let is_shorter = shown.map(str::len) < text.map(str::len);
+        let kind = good.data["content_type"].as_str().unwrap_or_default();
         Ok(Whole {
-            mime_type: good.data["content_type"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
+            mime_type: shape::essence(kind).to_owned(),
             text: shown.map(str::to_owned),
             is_cut: read.is_cut || is_shorter,
             size: good.data["content_size"].as_u64(),

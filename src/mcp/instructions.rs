@@ -41,6 +41,10 @@ const NEXT: &[(&str, &str)] = &[
     ("unavailable", "Wait retry_after_seconds, then call again."),
     ("conflict", "Read again, then decide."),
     (
+        "unreachable",
+        "Tell the person that the service does not answer.",
+    ),
+    (
         "quota-exceeded",
         "Tell a person: the org's quota is used up.",
     ),

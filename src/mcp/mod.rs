@@ -149,12 +149,12 @@ impl Toolbox {
                 call.run().await
             }
         };
-        Ok(Outcome::Done(match ran {
-            Ok(result) => result,
-            Err(Stop::Planned(plan)) => *plan,
-            Err(Stop::Ask(question)) => return Ok(Outcome::Ask(*question)),
-            Err(Stop::Refused(refused)) => ToolResult::refused(&instructions::advised(*refused)),
-        }))
+        Ok(match ran {
+            Ok(result) => Outcome::Done(result),
+            Err(Stop::Planned(plan)) => Outcome::Done(*plan),
+            Err(Stop::Ask(question)) => Outcome::Ask(*question),
+            Err(Stop::Refused(refused)) => Outcome::refused(*refused),
+        })
     }
 
     fn find(&self, audience: &Audience, name: &str) -> Result<&Tool, NoSuchTool> {

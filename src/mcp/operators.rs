@@ -1,17 +1,23 @@
 //! Tools of operators: functions of the operators' address.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::api::{Address, Api};
 use super::call::{Call, Plan, Stop};
+use super::content::NOTES_BYTES;
 use super::shape::{self, ToolResult, brief_window, fitted, with_id};
 use crate::domain::vacuum::CONFIRMATION_PHRASE;
 
 /// Items of one page of a walk through a container, when the caller does not say.
 const ITEMS_DEFAULT: u64 = 100;
-/// How often a dry run is looked at, each time for as long as a request takes.
+/// How often a dry run is looked at, and how long after each other, before the caller is told to look later.
 const LOOKS_MAX: usize = 64;
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The function that compares records with what is stored, and repairs what it finds.
+const RECONCILE: &str = "/invoke/mrs_reconcile";
 
 impl<A: Api> Call<'_, A> {
     pub(super) async fn operator_windows(&self) -> Result<ToolResult, Stop> {
@@ -54,11 +60,11 @@ impl<A: Api> Call<'_, A> {
     }
 
     pub(super) async fn drift(&self) -> Result<ToolResult, Stop> {
-        Ok(ToolResult::of(self.drift_page("report-only").await?))
+        Ok(ToolResult::of(self.drift_page().await?.0))
     }
 
     pub(super) async fn repair_drift(&self) -> Result<ToolResult, Stop> {
-        let report = self.drift_page("report-only").await?;
+        let (report, items) = self.drift_page().await?;
         let found = report["drift"].as_array().map_or(0, Vec::len);
         if found == 0 {
             let value = json!({"changed": false, "report": report, "next": "There is nothing to repair on this page."});
@@ -77,29 +83,32 @@ impl<A: Api> Call<'_, A> {
                 world,
             }));
         }
-        Ok(ToolResult::of(self.drift_page("repair").await?))
+        // What was shown, and no more: the report may be of fewer items than were asked for.
+        self.ordered(RECONCILE, self.comparison("repair", items))
+            .await
     }
 
-    /// One page of a comparison. When it does not fit into a result, a smaller one is asked for.
-    async fn drift_page(&self, mode: &str) -> Result<Value, Stop> {
+    /// One page of a comparison, with how many items it is of. When it does not leave room in a result for what a plan adds,
+    /// a smaller one is asked for.
+    async fn drift_page(&self) -> Result<(Value, u64), Stop> {
+        let room = self.desk.result_bytes_max.saturating_sub(NOTES_BYTES);
         let mut items = self.number("max_items").unwrap_or(ITEMS_DEFAULT);
         loop {
-            let mut body = self.only(&["orgcode", "container", "next_token"]);
-            body.insert("mode".to_owned(), mode.into());
-            body.insert("max_items".to_owned(), items.into());
-            let path = "/invoke/mrs_reconcile";
-            let good = match mode {
-                "repair" => self.order(path, body).await?,
-                _ => self.invoke(path, body).await?,
-            };
-            let value = with_id(good.data, good.request_id);
-            let fits = ToolResult::of(value.clone()).bytes() <= self.desk.result_bytes_max;
-            // What was repaired cannot be asked for again.
-            if fits || items == 1 || mode == "repair" {
-                return Ok(value);
+            let body = self.comparison("report-only", items);
+            let good = self.invoke(RECONCILE, body).await?;
+            let report = with_id(good.data, good.request_id);
+            if items == 1 || ToolResult::of(report.clone()).bytes() <= room {
+                return Ok((report, items));
             }
             items /= 2;
         }
+    }
+
+    fn comparison(&self, mode: &str, items: u64) -> Map<String, Value> {
+        let mut body = self.only(&["orgcode", "container", "next_token"]);
+        body.insert("mode".to_owned(), mode.into());
+        body.insert("max_items".to_owned(), items.into());
+        body
     }
 
     pub(super) async fn control_job(&self) -> Result<ToolResult, Stop> {
@@ -157,6 +166,7 @@ impl<A: Api> Call<'_, A> {
             if vacuum.get("plan_id").is_some_and(Value::is_string) {
                 break;
             }
+            tokio::time::sleep(LOOK_EVERY).await;
             let mut body = Map::new();
             body.insert("vacuum_id".to_owned(), vacuum["vacuum_id"].clone());
             vacuum = self.invoke("/invoke/ops_vacuum_status", body).await?.data;

@@ -81,7 +81,8 @@ pub struct ToolResult {
 
 impl ToolResult {
     /// A result of facts. Members with text that others wrote are kept apart from the rest, within a boundary.
-    pub(super) fn of(value: Value) -> Self {
+    pub(super) fn of(mut value: Value) -> Self {
+        cut_parameters(&mut value);
         let (facts, free) = apart(value);
         let mut texts = vec![facts.to_string()];
         texts.extend(free.map(|free| bounded(&free.to_string())));
@@ -189,6 +190,25 @@ pub(super) fn bounded(text: &str) -> String {
 /// Bytes of a boundary besides its text, as part of a result.
 pub(super) fn boundary_bytes() -> usize {
     encoded_bytes(&bounded("")) + BLOCK_BYTES
+}
+
+/// A media type without its parameters, which may be any text.
+pub(super) fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
+}
+
+/// Cuts the parameters off every media type, however deep.
+fn cut_parameters(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::String(kind)) = members.get_mut("content_type") {
+                *kind = essence(kind).to_owned();
+            }
+            members.values_mut().for_each(cut_parameters);
+        }
+        Value::Array(items) => items.iter_mut().for_each(cut_parameters),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// The members with text that others wrote, apart from those without.

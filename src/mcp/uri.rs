@@ -1,6 +1,9 @@
 //! The uris of records and containers as resources: `metarecord://ORG/CONTAINER/RECORD_ID?version=N`.
 
-/// How they begin.
+use crate::domain::record::RecordKey;
+use crate::domain::{ContainerName, OrgCode, RecordId};
+
+/// The scheme of every uri of a record or a container.
 const SCHEME: &str = "metarecord://";
 /// The template of a record's uri.
 pub(super) const TEMPLATE: &str = "metarecord://{orgcode}/{container}/{record_id}{?version}";
@@ -57,10 +60,14 @@ pub(super) fn parse(uri: &str) -> Option<Named> {
     }
 }
 
-/// The org, container and id of the record that a URI names.
-pub fn record_of_uri(uri: &str) -> Option<(String, String, String)> {
+/// The record that a URI names, in whichever of the spellings that routes take.
+pub fn record_of_uri(uri: &str) -> Option<RecordKey> {
     match parse(uri)? {
-        Named::Record(org, container, record_id, _) => Some((org, container, record_id)),
+        Named::Record(org, container, record_id, _) => Some(RecordKey {
+            org: OrgCode::parse(&org).ok()?,
+            container: ContainerName::parse(&container).ok()?,
+            record_id: RecordId::parse(&record_id).ok()?,
+        }),
         Named::Container(..) => None,
     }
 }

@@ -11,6 +11,8 @@ use super::shape::{ToolResult, brief_record, with_id};
 const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 /// The detail of a refusal that says that what was asked for is so already.
 const ALREADY_THERE: &str = "already_there";
+/// The member of an answer that says the same.
+const ALREADY_SO: &str = "already_so";
 /// What the arguments of a creation do not say about the record.
 const NOT_OF_THE_RECORD: &[&str] = &["reason", "idempotency_key"];
 
@@ -74,17 +76,24 @@ impl<A: Api> Call<'_, A> {
         }
         let mut body = self.change(&[]).await?;
         let mut value = Value::Null;
+        let mut made = None;
         for (tags, path) in steps {
             body.insert("tags".to_owned(), tags.clone().into());
             let answer = self.post(path, body.clone()).await;
-            let added = !value.is_null();
-            let answer = answer.map_err(|refused| after_a_first_step(refused, added));
+            let answer = answer.map_err(|refused| after_a_first_step(refused, made.as_ref()));
             value = self.changed(answer, READ_AGAIN).await?;
-            // The second step is guarded by what the first one made of the record.
-            body.insert(
-                "expected_revision".to_owned(),
-                value["record"]["revision"].clone(),
-            );
+            // The second step is guarded by what the first one made of the record. What was so already was made by somebody
+            // else, maybe with more: the revision that the caller read counts on.
+            if value.get(ALREADY_SO).is_none() {
+                let revision = value["record"]["revision"].clone();
+                body.insert("expected_revision".to_owned(), revision.clone());
+                made = Some(revision);
+            }
+        }
+        if made.is_some()
+            && let Some(members) = value.as_object_mut()
+        {
+            members.remove(ALREADY_SO);
         }
         Ok(ToolResult::of(value))
     }
@@ -268,7 +277,7 @@ impl<A: Api> Call<'_, A> {
             }
         };
         if is_so {
-            let value = json!({"record": present, "already_so": true});
+            let value = json!({"record": present, ALREADY_SO: true});
             return Ok(with_id(value, refused.request_id));
         }
         refused.details.insert("current".to_owned(), present);
@@ -279,13 +288,11 @@ impl<A: Api> Call<'_, A> {
 /// What to do after a change by somebody else.
 const READ_AGAIN: &str = "Read the record again, then decide whether the change is still wanted, with its present revision.";
 
-/// A refusal of the second of two steps says that the first was done.
-fn after_a_first_step(refused: Refused, added: bool) -> Refused {
-    if !added {
-        return refused;
-    }
+/// A refusal of the second of two steps says that the first was done, and which revision that made.
+fn after_a_first_step(refused: Refused, made: Option<&Value>) -> Refused {
+    let Some(revision) = made else { return refused };
     let message = format!(
-        "The tags were added, but none was removed: {}",
+        "The tags were added, which made revision {revision}, but none was removed: {}",
         refused.message
     );
     Refused { message, ..refused }

@@ -1,5 +1,6 @@
 //! Agents of a hostile org: however much they ask of `/mcp`, another org's requests and agents are answered.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metarecord::clock::Stopwatch;
@@ -23,15 +24,16 @@ fn agents_of_a_hostile_org_take_nothing_from_another() {
         "content_type": "application/json", "payload": "x".repeat(200_000)});
     post_as(&server, &hostile, "/mrs/record", &body).data();
     server.put_inline("notes", "n-1", &json!({"a": 1}), &[]);
-    let over = std::sync::atomic::AtomicBool::new(false);
+    let over = AtomicBool::new(false);
+    let answered = AtomicUsize::new(0);
     let url = format!("{}/mcp", server.base_url);
     std::thread::scope(|scope| {
         for number in 0..12 {
-            let (over, hostile, url) = (&over, &hostile, &url);
+            let (over, answered, hostile, url) = (&over, &answered, &hostile, &url);
             let base_url = &server.base_url;
             scope.spawn(move || {
                 let client = Client::new(&**url, "x-session-guid", &**hostile);
-                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                while !over.load(Ordering::Relaxed) {
                     if number % 3 == 0 {
                         // A request whose body never comes.
                         let mut wire = Wire::connect(base_url);
@@ -39,7 +41,9 @@ fn agents_of_a_hostile_org_take_nothing_from_another() {
                         wire.send(head.as_bytes());
                     }
                     let arguments = json!({"container": "notes", "record_id": "r", "content_bytes": 32_768});
-                    client.ask("tools/call", json!({"name": "record_get", "arguments": arguments}));
+                    let params = json!({"name": "record_get", "arguments": arguments});
+                    let status = client.ask("tools/call", params).status;
+                    answered.fetch_add(usize::from(status == 200), Ordering::Relaxed);
                 }
             });
         }
@@ -60,7 +64,10 @@ fn agents_of_a_hostile_org_take_nothing_from_another() {
             assert_eq!(server.get("/mrs/record", &query).status, 200);
             slowest = slowest.max(since.elapsed());
         }
-        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        over.store(true, Ordering::Relaxed);
         assert!(slowest < WITHIN, "{slowest:?}");
     });
+    // They were let in, and had the server work: otherwise this would show nothing.
+    let answered = answered.into_inner();
+    assert!(answered >= HONEST, "{answered}");
 }

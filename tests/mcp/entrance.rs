@@ -297,6 +297,14 @@ fn operators_come_in_at_their_own_address_by_their_token() {
         (got.status, &got.json()["error"]["data"]["tag"]),
         (403, &json!("not-authorized"))
     );
-    let page = Client::new(&*url, "authorization", &*token).with("origin", "https://evil.example");
-    assert_eq!(page.ask("tools/list", json!({})).status, 403);
+    for (name, value, minor) in [
+        ("origin", "https://evil.example", "origin"),
+        ("host", "evil.example", "host"),
+        ("host", "localhost.evil.example", "host"),
+    ] {
+        let page = Client::new(&*url, "authorization", &*token).with(name, value);
+        let got = page.ask("tools/list", json!({}));
+        let told = &got.json()["error"]["data"]["minor"];
+        assert_eq!((got.status, told), (403, &json!(minor)), "{name}: {value}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::agent::{Client, MODERN, api_key, code};
+use super::agent::{Client, api_key, code};
 use crate::support::wire::Wire;
 use crate::support::{Server, eventually};
 
@@ -95,6 +95,8 @@ fn bodies_have_the_limits_of_all_bodies() {
         (got.status, &got.json()["error"]["data"]["tag"]),
         (413, &json!("too-large"))
     );
+    let denied = "metarecord_mcp_outcomes_total{outcome=\"denied\"}";
+    assert_eq!(metric(&server, denied), 1.0);
     let deep = [b"[".repeat(200), b"]".repeat(200)].concat();
     let got = client.send(&deep, &[]);
     assert_eq!((got.status, code(&got)), (400, -32000));
@@ -180,6 +182,23 @@ fn the_log_and_the_metrics_name_the_tool() {
 }
 
 #[test]
+fn how_a_request_ended_is_counted_whatever_its_id() {
+    let server = Server::start();
+    let client = Client::of(&server);
+    let count = |outcome: &str| {
+        let name = format!("metarecord_mcp_outcomes_total{{outcome=\"{outcome}\"}}");
+        metric(&server, &name)
+    };
+    let long = json!("i".repeat(200));
+    client.ask_as(long.clone(), "tools/call", json!({"name": "no_tool"}));
+    assert_eq!((count("ok"), count("error")), (0.0, 1.0));
+    for id in [long, json!("\"error\":")] {
+        client.ask_as(id, "tools/list", json!({}));
+    }
+    assert_eq!((count("ok"), count("error")), (2.0, 1.0));
+}
+
+#[test]
 fn each_setting_of_agents_does_what_it_says() {
     let read = Server::start();
     let tools = Client::of(&read).tools();
@@ -243,5 +262,4 @@ fn each_setting_of_agents_does_what_it_says() {
         !key.tools().contains(&"record_create".to_owned()),
         "a reader's key sees no tool that writes"
     );
-    assert_eq!(MODERN, "2026-07-28");
 }

@@ -1,5 +1,7 @@
 //! `g3n mcp` as a child process, as agents start it: both revisions of the protocol, questions, and what it refuses to start with.
 
+mod unreachable;
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 

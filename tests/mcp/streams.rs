@@ -92,6 +92,66 @@ fn a_listener_hears_of_changes_it_may_read_and_of_nothing_else() {
 }
 
 #[test]
+fn a_record_is_listened_to_by_any_spelling_that_names_it() {
+    let server = Server::start();
+    server.put_inline("notes", "n-1", &json!(1), &[]);
+    let org = server.orgcode.to_ascii_lowercase();
+    let uri = format!("metarecord://{org}/Notes/n-1");
+    let session = ("x-session-guid", &*server.session_guid);
+    let mut wire = listen(&server, session, std::slice::from_ref(&uri));
+    until(&mut wire, ACKNOWLEDGED);
+    let second = Some(Duration::from_secs(1));
+    wire.0.set_read_timeout(second).expect("a time");
+    // Which change the first look sees already is chance.
+    let (mut revision, mut told) = (0, String::new());
+    eventually("a look has seen a change", || {
+        revision += 1;
+        tag(&server, "n-1", revision);
+        let mut part = [0; 4_096];
+        let read = wire.0.read(&mut part).unwrap_or_default();
+        told.push_str(&String::from_utf8_lossy(&part[..read]));
+        told.contains(UPDATED)
+    });
+    assert!(told.contains(&uri), "{told}");
+}
+
+#[test]
+fn a_listener_whose_key_is_revoked_is_told_of_nothing_more() {
+    let server = Server::start();
+    server.put_inline("notes", "n-1", &json!(1), &[]);
+    let uri = format!("metarecord://{}/notes/n-1", server.orgcode);
+    let body = json!({"orgcode": server.orgcode, "label": "reader"});
+    let account = server.post("/usm/service_account/create", &body).data();
+    let account = account["service_account_id"].clone();
+    let body =
+        json!({"orgcode": server.orgcode, "service_account_id": account, "role": "mrs_reader"});
+    let made = server.post("/usm/api_key/create", &body).data();
+    let key = made["api_key"].as_str().expect("a key");
+    let mut wire = listen(&server, ("x-api-key", key), &[uri]);
+    until(&mut wire, ACKNOWLEDGED);
+    let mut revision = 0;
+    let second = Some(Duration::from_secs(1));
+    wire.0.set_read_timeout(second).expect("a time");
+    eventually("it is told of changes", || {
+        revision += 1;
+        tag(&server, "n-1", revision);
+        let mut part = [0; 4_096];
+        let read = wire.0.read(&mut part).unwrap_or_default();
+        String::from_utf8_lossy(&part[..read]).contains(UPDATED)
+    });
+    let body =
+        json!({"orgcode": server.orgcode, "service_account_id": account, "key_id": made["key_id"]});
+    server.post("/usm/api_key/revoke", &body).data();
+    tag(&server, "n-1", revision + 1);
+    let minute = Some(Duration::from_secs(60));
+    wire.0.set_read_timeout(minute).expect("a time");
+    let mut rest = Vec::new();
+    wire.0.read_to_end(&mut rest).expect("the stream ends");
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(!rest.contains(UPDATED), "{rest}");
+}
+
+#[test]
 fn what_a_listener_is_charged_for_does_not_show_what_others_do() {
     let server = Server::start();
     server.put_inline("notes", "n-1", &json!(1), &[]);
@@ -156,6 +216,8 @@ fn streams_are_bounded_hold_no_other_place_and_are_free_soon_after_their_clients
     let mut fifth = listen(&server, session, &[]);
     let refused = until(&mut fifth, "mcp-streams-limit");
     assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
+    let denied = metric(&server, "metarecord_mcp_outcomes_total{outcome=\"denied\"}");
+    assert_eq!(denied, 1.0);
     let key = api_key(&server, "mrs_reader");
     let mut others = listen(&server, ("x-api-key", &key), &[]);
     until(&mut others, ACKNOWLEDGED);

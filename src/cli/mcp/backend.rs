@@ -72,18 +72,13 @@ impl Local {
         Ok(known)
     }
 
-    /// What the service said last, or says now. A call of somebody unknown goes on: its route refuses it.
-    async fn known(&self) -> Known {
+    /// What the service said last, or says now. Nothing is done for somebody unknown: what is bound to a caller, such as a plan,
+    /// would be bound to nobody.
+    async fn known(&self) -> Result<Known, Refused> {
         let known = self.0.known.lock().clone();
         match known {
-            Some(known) => known,
-            None => self.ask().await.unwrap_or_else(|_| Known {
-                identity: String::new(),
-                who: Who::Tenant {
-                    writes: false,
-                    manages: false,
-                },
-            }),
+            Some(known) => Ok(known),
+            None => self.ask().await,
         }
     }
 
@@ -132,7 +127,10 @@ impl Backend for Local {
         name: String,
         arguments: Map<String, Value>,
     ) -> Result<Result<Outcome, NoSuchTool>, Refused> {
-        let known = self.known().await;
+        let known = match self.known().await {
+            Ok(known) => known,
+            Err(refused) => return Ok(Ok(Outcome::refused(refused))),
+        };
         let audience = self.audience(known.who);
         let desk = self.desk(&audience, asked, known.identity);
         Ok(self.0.toolbox.call(&desk, &name, arguments).await)
@@ -143,7 +141,7 @@ impl Backend for Local {
         asked: &Asked,
         cursor: Option<String>,
     ) -> Result<ResourcePage, Refused> {
-        let known = self.known().await;
+        let known = self.known().await?;
         let audience = self.audience(known.who);
         let desk = self.desk(&audience, asked, known.identity);
         self.0.toolbox.resources(&desk, cursor.as_deref()).await
@@ -154,7 +152,7 @@ impl Backend for Local {
         asked: &Asked,
         uri: String,
     ) -> Result<Vec<ResourceText>, Refused> {
-        let known = self.known().await;
+        let known = self.known().await?;
         let audience = self.audience(known.who);
         let desk = self.desk(&audience, asked, known.identity);
         self.0.toolbox.read_resource(&desk, &uri).await
@@ -166,7 +164,7 @@ impl Backend for Local {
         (argument, value): (String, String),
         context: Map<String, Value>,
     ) -> Result<Completion, Refused> {
-        let known = self.known().await;
+        let known = self.known().await?;
         let audience = self.audience(known.who);
         let desk = self.desk(&audience, asked, known.identity);
         Ok(self

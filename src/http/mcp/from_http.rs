@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use actix_web::http::StatusCode;
-use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::meters::Outcome;
 use crate::domain::operator_token::TokenScope;
@@ -73,14 +74,10 @@ impl Told {
     }
 
     /// How it ended, by its answer.
-    pub(super) fn outcome(&self, status: StatusCode, body: &Bytes) -> Outcome {
-        // An error is written ahead of nothing but its version and its id.
-        let is_error = body
-            .get(..128.min(body.len()))
-            .is_some_and(|start| String::from_utf8_lossy(start).contains("\"error\":"));
+    pub(super) fn outcome(&self, status: StatusCode, body: &[u8]) -> Outcome {
         if self.0.refused.load(Ordering::Relaxed) {
             Outcome::Refused
-        } else if is_error || !status.is_success() {
+        } else if !status.is_success() || is_error(body) {
             Outcome::Error
         } else {
             Outcome::Ok
@@ -102,4 +99,13 @@ impl Told {
         // Only the first is asked for by the client.
         let _: Result<(), _> = self.0.label.set(label);
     }
+}
+
+/// Whether a JSON-RPC answer is an error, wherever its members are: a client chooses how long its id is.
+fn is_error(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Answer {
+        error: Option<IgnoredAny>,
+    }
+    serde_json::from_slice::<Answer>(body).is_ok_and(|answer| answer.error.is_some())
 }

@@ -7,10 +7,12 @@ use actix_web::http::StatusCode;
 use super::backend::{Asked, Changes};
 use super::desk::{Desk, data_of, of_rejection};
 use super::from_http::FromHttp;
+use crate::domain::OrgCode;
+use crate::domain::record::RecordKey;
 use crate::http::inner::{InnerAnswer, InnerRequest, carry_out};
 use crate::http::reply::unavailable;
 use crate::mcp::{self, Refused};
-use crate::projections::{RecordName, Store, StoreError, records};
+use crate::projections::{RecordName, records};
 
 /// The route that shows whether an org is open to a caller, and the one that shows whether a record is.
 const ORG: &str = "/mrs/containers";
@@ -25,16 +27,16 @@ impl Desk {
         http: FromHttp,
         uris: Vec<String>,
     ) -> Result<Vec<String>, Refused> {
-        let mut admits: BTreeMap<String, bool> = BTreeMap::new();
+        let mut admits: BTreeMap<OrgCode, bool> = BTreeMap::new();
         let mut watchable = Vec::new();
         for uri in uris {
-            let Some((org, _, _)) = mcp::record_of_uri(&uri) else {
+            let Some(RecordKey { org, .. }) = mcp::record_of_uri(&uri) else {
                 continue;
             };
             let admitted = match admits.get(&org) {
                 Some(known) => *known,
                 None => {
-                    let query = [("orgcode", &*org), ("limit", "1")];
+                    let query = [("orgcode", org.as_str()), ("limit", "1")];
                     let answer = self.ask((asked, &http), ORG, &query).await;
                     let admitted = answer.status.is_success();
                     if !matches!(answer.status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) {
@@ -68,17 +70,17 @@ impl Desk {
                 changes.revisions.push(None);
                 continue;
             };
-            let revision = revision(&app.store, &name);
-            let revision = revision.map_err(|_| of_rejection(&unavailable()))?;
+            let found = records::find(&app.store, RecordName::from(&name));
+            let found = found.map_err(|_| of_rejection(&unavailable()))?;
+            let revision = found.map(|record| record.revision.0);
             if before.is_none_or(|before| before == revision) {
                 changes.revisions.push(revision);
                 continue;
             }
-            let (org, container, record_id) = &name;
             let query = [
-                ("orgcode", &**org),
-                ("container", container),
-                ("record_id", record_id),
+                ("orgcode", name.org.as_str()),
+                ("container", name.container.as_str()),
+                ("record_id", name.record_id.as_str()),
                 ("include_doomed", "true"),
             ];
             let answer = self.ask((asked, &http), RECORD, &query).await;
@@ -110,18 +112,4 @@ impl Desk {
         let request = InnerRequest::get(asked.label, path, http.caller.clone(), query);
         carry_out(&self.shared.gateway, request).await
     }
-}
-
-/// The revision of a record; `None` where there is none.
-fn revision(
-    store: &Store,
-    (org, container, record_id): &(String, String, String),
-) -> Result<Option<u64>, StoreError> {
-    let name = RecordName {
-        org,
-        container,
-        record_id,
-    };
-    let found = records::find(store, name)?;
-    Ok(found.map(|record| record.revision.0))
 }

@@ -113,7 +113,8 @@ pub(super) async fn reconcile(app: &AppState, call: &mut Call<'_>) -> Result<Rep
             return Err(Rejection::field("mode", message).into());
         }
     };
-    let paging = Paging::of(&format!("reconcile {mode}"), &place, request.max_items)?;
+    // A page that was reported is repaired by the token that it was reported by.
+    let paging = Paging::of("reconcile", &place, request.max_items)?;
     let page = paging.page(app, request.next_token.as_deref())?;
     let from = match &page.from {
         None => Cursor::default(),

@@ -2,6 +2,7 @@
 
 mod confirmed;
 mod documents;
+mod drift;
 mod operators;
 mod parity;
 mod records;
@@ -9,7 +10,10 @@ mod schemas;
 mod scopes;
 mod sizes;
 mod table;
+mod tags;
 mod windows;
+
+use std::cell::RefCell;
 
 use metarecord::cli::mcp::api::ClientApi;
 use metarecord::client::{Client, Credential};
@@ -19,8 +23,8 @@ use metarecord::domain::operator_token::TokenScope;
 use metarecord::http::openapi;
 use metarecord::http::routes::{ROUTES, STREAMED};
 use metarecord::mcp::{
-    Action, Answer, Audience, Caller, Confirm, Desk, Door, Mode, NoSuchTool, Outcome, Question,
-    ToolResult, Toolbox, Who,
+    Action, Answer, Api, ApiAnswer, ApiFailure, ApiRequest, Audience, Caller, Confirm, Desk, Door,
+    Mode, NoSuchTool, Outcome, Question, ResourceText, ToolResult, Toolbox, Who,
 };
 use serde_json::{Map, Value};
 
@@ -56,14 +60,39 @@ fn operator() -> Audience {
 }
 
 /// Everything that an agent's calls go through, below the protocol.
-struct Agent {
+struct Agent<A = ClientApi> {
     toolbox: Toolbox,
-    api: ClientApi,
+    api: A,
     audience: Audience,
     signer: Signer,
     clock: Clock,
     identity: String,
     can_ask: bool,
+    result_bytes_max: usize,
+}
+
+/// Sends requests, and has somebody else act right after the first one to a route.
+struct Interrupted<'a> {
+    api: ClientApi,
+    after: &'static str,
+    act: RefCell<Option<Box<dyn FnOnce() + 'a>>>,
+}
+
+impl Api for Interrupted<'_> {
+    async fn call(&self, request: ApiRequest) -> Result<ApiAnswer, ApiFailure> {
+        let path = request.path;
+        let answer = self.api.call(request).await;
+        if path == self.after
+            && let Some(act) = self.act.take()
+        {
+            act();
+        }
+        answer
+    }
+
+    async fn content(&self, url: String, bytes_max: usize) -> Result<Vec<u8>, ApiFailure> {
+        self.api.content(url, bytes_max).await
+    }
 }
 
 impl Agent {
@@ -82,8 +111,10 @@ impl Agent {
         let api = ClientApi::new(gateway, operators, Some(code.to_owned()));
         Self::by(api, operator())
     }
+}
 
-    fn by(api: ClientApi, audience: Audience) -> Self {
+impl<A: Api> Agent<A> {
+    fn by(api: A, audience: Audience) -> Self {
         Self {
             toolbox: toolbox(),
             api,
@@ -92,17 +123,12 @@ impl Agent {
             clock: Clock::system(),
             identity: "ann".to_owned(),
             can_ask: false,
+            result_bytes_max: 32_768,
         }
     }
 
-    /// Calls a tool.
-    fn try_call(
-        &self,
-        name: &str,
-        arguments: Value,
-        answer: Option<Answer<'_>>,
-    ) -> Result<Outcome, NoSuchTool> {
-        let desk = Desk {
+    fn desk<'a>(&'a self, answer: Option<Answer<'a>>) -> Desk<'a, A> {
+        Desk {
             api: &self.api,
             audience: &self.audience,
             caller: Caller {
@@ -115,11 +141,26 @@ impl Agent {
             },
             signer: &self.signer,
             clock: &self.clock,
-            result_bytes_max: 32_768,
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.enable_all().build().expect("a runtime");
-        runtime.block_on(self.toolbox.call(&desk, name, object(arguments)))
+            result_bytes_max: self.result_bytes_max,
+        }
+    }
+
+    /// Calls a tool.
+    fn try_call(
+        &self,
+        name: &str,
+        arguments: Value,
+        answer: Option<Answer<'_>>,
+    ) -> Result<Outcome, NoSuchTool> {
+        let desk = self.desk(answer);
+        runtime().block_on(self.toolbox.call(&desk, name, object(arguments)))
+    }
+
+    /// The texts of a resource.
+    fn read(&self, uri: &str) -> Vec<ResourceText> {
+        let desk = self.desk(None);
+        let read = runtime().block_on(self.toolbox.read_resource(&desk, uri));
+        read.expect("a resource")
     }
 
     /// Calls a tool that asks nothing.
@@ -171,6 +212,11 @@ impl Agent {
             other => panic!("{name}: {other:?}"),
         }
     }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    { runtime }.enable_all().build().expect("a runtime")
 }
 
 /// The members of an object.

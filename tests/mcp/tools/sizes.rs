@@ -11,7 +11,7 @@ use crate::support::Server;
 const RECORDS: usize = 256;
 
 /// Bytes of a result in an answer.
-fn bytes(result: &ToolResult) -> usize {
+pub(super) fn bytes(result: &ToolResult) -> usize {
     let texts = result
         .texts
         .iter()
