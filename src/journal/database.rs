@@ -89,7 +89,7 @@ impl Database {
         let offsets = OffsetIndex::open(&root)?;
         let settings = Settings {
             cache_bytes,
-            flush_every_ms: FLUSH_EVERY_MS,
+            flush_every_ms: Some(FLUSH_EVERY_MS),
             tables: &["tips", "payloads", "state"],
             other_files: &[super::offsets::FILE],
         };

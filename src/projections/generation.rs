@@ -9,6 +9,9 @@ use crate::journal::Journal;
 use crate::os_error::{OsError, describe};
 use crate::storage::Row;
 
+/// What is told of projections that another engine wrote.
+const FOREIGN: &str = "the files of the projections are those of an earlier version of this program, or incomplete; rebuilding the projections";
+
 /// What a rebuild found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
@@ -44,6 +47,9 @@ pub fn open(
 ) -> Result<Runner, StoreError> {
     let directories = Directories::new(directory);
     directories.clear_next()?;
+    if directories.clear_foreign()? {
+        notices.push(FOREIGN.to_owned());
+    }
     let fresh = !directories.current().exists();
     let opened = Store::open(&directories.current(), cache_bytes).and_then(|store| {
         let (found, checkpoint) = (store.manifest()?, store.checkpoint()?);
@@ -106,6 +112,7 @@ pub fn rebuild(
 ) -> Result<Rebuilt, StoreError> {
     let directories = Directories::new(directory);
     directories.clear_next()?;
+    directories.clear_foreign()?;
     let store = Store::open(&directories.next(), cache_bytes)?;
     store.set_manifest(&manifest())?;
     let mut runner = Runner::new(store.clone());

@@ -151,18 +151,28 @@ impl Runner {
         journal: Option<&dyn Journal>,
     ) -> Result<(), StoreError> {
         let mut records = RecordGroup::new(&self.store, &self.present);
+        self.writes.clear();
+        // The last entry that was taken in and is not written yet.
+        let mut taken = None;
         for entry in group {
-            let Some(body) = &entry.body else { continue };
-            if RecordName::of_stream(body.stream.as_str()).is_some() {
-                self.take_record(entry, body, &mut records, journal)?;
-            } else {
-                self.write_records(&mut records, journal.is_none())?;
+            let position = entry.header.position;
+            let body = entry.body.as_ref();
+            let other = body.filter(|body| RecordName::of_stream(body.stream.as_str()).is_none());
+            if let Some(body) = other {
+                // It reads what those before it have written.
+                if let Some(taken) = taken.take() {
+                    self.write_records(&mut records, taken, journal.is_none())?;
+                }
                 self.apply_other(entry, body, journal)?;
+                continue;
             }
+            if let Some(body) = body {
+                self.take_record(entry, body, &mut records, journal)?;
+            }
+            taken = Some(position);
         }
-        self.write_records(&mut records, journal.is_none())?;
-        match group.last() {
-            Some(last) => self.store.set_checkpoint(last.header.position),
+        match taken {
+            Some(last) => self.write_records(&mut records, last, journal.is_none()),
             None => Ok(()),
         }
     }
@@ -178,7 +188,8 @@ impl Runner {
         let stream = body.stream.as_str();
         let (Some(name), Some(key)) = (RecordName::of_stream(stream), body.stream.record_key())
         else {
-            return self.write(&Change::of_entry(entry, body));
+            self.take(&Change::of_entry(entry, body));
+            return Ok(());
         };
         // One that this group has touched is not read again.
         let mut before = match group.last.get(stream) {
@@ -189,9 +200,10 @@ impl Runner {
             .as_ref()
             .is_some_and(|record| record.revision.0 >= body.version);
         if seen {
-            // A crash came between this row and the checkpoint. The row is written last, so all that is derived
-            // from the record is there; what is not is written again, so that the last entry wins.
-            return self.write(&Change::of_entry(entry, body));
+            // A repair wrote the record as it is at a later entry. All that is derived from it is there; what is not is written
+            // again, so that the last entry wins.
+            self.take(&Change::of_entry(entry, body));
+            return Ok(());
         }
         if let (Some(journal), true) = (journal, body.version > 1) {
             before = before_in_journal(journal, &key, before, body)?;
@@ -218,18 +230,17 @@ impl Runner {
         Ok(())
     }
 
-    /// Writes the counters of a group of records, then all else of each of them.
+    /// Writes the counters of a group of records and all else of each of them, with the position of the last entry, in one
+    /// batch. In it, what is derived from a record comes before its own row, which lists look up.
     fn write_records(
         &mut self,
         group: &mut RecordGroup<'_>,
+        last: Position,
         is_live: bool,
     ) -> Result<(), StoreError> {
-        if group.changes.is_empty() {
-            return Ok(());
-        }
         let taken = std::mem::replace(group, RecordGroup::new(&self.store, &self.present));
         let (mut counters, shown) = taken.tally.finish()?;
-        self.store.write(&mut counters)?;
+        self.writes.append(&mut counters);
         for Taken {
             entry,
             body,
@@ -246,12 +257,12 @@ impl Runner {
                     after,
                 })
             });
-            let change = Change { entry, body, state };
-            self.write(&change)?;
+            self.take(&Change { entry, body, state });
             if let (Some(before), Some(after), true) = (before, after, is_live) {
                 self.ended.extend(contents::ended_inline(before, after));
             }
         }
+        self.store.write_up_to(last, &mut self.writes)?;
         self.show(shown);
         Ok(())
     }
@@ -273,25 +284,29 @@ impl Runner {
         contents::Contents.apply(&change, &mut rows);
         tally.other(&change, &rows)?;
         let recounted = usage::recounted(&self.store, &change)?;
-        let mut counters = Vec::new();
+        let position = entry.header.position;
         for org in &recounted {
-            counters.extend(tally.recount(org, entry.header.position)?);
+            self.writes.extend(tally.recount(org, position)?);
         }
         let (moved, shown) = tally.finish()?;
-        counters.extend(moved);
-        counters.extend(usage::restamped(&self.store, &change)?);
-        self.store.write(&mut counters)?;
-        self.write(&change)?;
+        self.writes.extend(moved);
+        self.writes.extend(usage::restamped(&self.store, &change)?);
+        self.take(&change);
+        if !mends_rows(body) {
+            self.store.write_up_to(position, &mut self.writes)?;
+            self.show(shown);
+            return Ok(());
+        }
+        // The rows that it mends follow, which reads those written so far.
+        self.store.write(&mut self.writes)?;
         self.show(shown);
-        if let Some((org, container)) = contents::container_of(&body.stream)
-            && mends_rows(body)
-        {
+        if let Some((org, container)) = contents::container_of(&body.stream) {
             let attached = self.journal.as_ref().and_then(Weak::upgrade);
             if let Some(journal) = journal.or(attached.as_deref()) {
                 self.repair(journal, (org, container), (entry, body))?;
             }
         }
-        Ok(())
+        self.store.set_checkpoint(position)
     }
 
     fn show(&self, shown: Vec<usage::Shown>) {
@@ -357,11 +372,11 @@ fn mends_rows(body: &Body) -> bool {
 }
 
 impl Runner {
-    fn write(&mut self, change: &Change<'_>) -> Result<(), StoreError> {
+    /// Adds the rows of a change to those that are written next.
+    fn take(&mut self, change: &Change<'_>) {
         for projection in &self.projections {
             projection.apply(change, &mut self.writes);
         }
-        self.store.write(&mut self.writes)
     }
 }
 

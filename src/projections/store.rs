@@ -1,4 +1,4 @@
-//! The projections' database: one ordered key space, its checkpoint, and the directories of its generations.
+//! The projections' database: one ordered key space in two tables, its checkpoint, and the directories of its generations.
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,18 @@ use super::Write;
 use super::error::StoreError;
 use super::row_cache::{RowCache, RowVersion};
 use super::usage::reservations::Reservations;
-use crate::journal::{Position, Sizes};
-use crate::storage::{Database, Keep, Row, Settings, Table, Value};
+use crate::journal::Position;
+use crate::storage::{self, BatchDatabase as Database, Keep, Row, Settings, StorageError, Value};
 
-/// How often the engine writes to the disk by itself; what is not written is replayed.
-const FLUSH_EVERY_MS: u64 = 1_000;
-/// Number of the only table.
-const ROWS: usize = 0;
+/// The tables: of rows that are read one by one, and of those that are read in ranges.
+const TABLES: &[&str] = &["records", "lists"];
+/// Number of the table of rows that are read one by one.
+const RECORDS: usize = 0;
+/// Number of the table of rows that are read in ranges.
+const LISTS: usize = 1;
+/// The first bytes of the keys in [`LISTS`].
+const LISTED: &[u8] = b"ltdhcoe";
+/// In both tables, written with every batch: it tells whether they are at the same one.
 const CHECKPOINT: &[u8] = b"~checkpoint";
 const MANIFEST: &[u8] = b"~manifest";
 
@@ -46,8 +51,8 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let settings = Settings {
             cache_bytes,
-            flush_every_ms: FLUSH_EVERY_MS,
-            tables: &["rows"],
+            flush_every_ms: None,
+            tables: TABLES,
             other_files: &[],
         };
         Ok(Self {
@@ -61,10 +66,6 @@ impl Store {
     /// The reservations of pending commands against quotas.
     pub fn reservations(&self) -> &Arc<Reservations> {
         &self.reservations
-    }
-
-    fn table(&self) -> Table {
-        self.database.table(ROWS)
     }
 
     /// Rewrites the database without the rows whose key and value `gone` matches, and removes the old files. Reads and
@@ -94,31 +95,25 @@ impl Store {
         Ok(())
     }
 
-    /// The sizes of the database, in bytes.
-    ///
-    /// # Errors
-    /// [`StoreError`] when a read fails.
-    pub fn sizes(&self) -> Result<Sizes, StoreError> {
-        Ok(self.database.sizes()?)
-    }
-
-    /// Compacts the database: rewrites it without the space of removed rows. `progress` is called with the rows done and
-    /// returns whether to continue; interrupted, everything is as before. Returns whether it was finished.
-    ///
-    /// # Errors
-    /// [`StoreError`] when a read or write fails; nothing has changed then.
-    pub fn compact(&self, progress: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
-        Ok(self.database.compact(progress)?)
-    }
-
     /// The last position whose changes are all in.
     ///
     /// # Errors
-    /// [`StoreError`] when a read fails.
+    /// [`StoreError`] when a read fails, or when the tables are not at the same position: files of one are damaged then.
     pub fn checkpoint(&self) -> Result<Position, StoreError> {
-        let row = self.table().get(CHECKPOINT)?;
-        let bytes = row.and_then(|row| <[u8; 8]>::try_from(&*row).ok());
-        Ok(bytes.map_or(0, Position::from_be_bytes))
+        let mut positions = [0, 0];
+        for (table, position) in positions.iter_mut().enumerate() {
+            let row = self.database.table(table).get(CHECKPOINT)?;
+            let bytes = row.and_then(|row| <[u8; 8]>::try_from(&*row).ok());
+            *position = bytes.map_or(0, Position::from_be_bytes);
+        }
+        let [records, lists] = positions;
+        if records == lists {
+            return Ok(records);
+        }
+        Err(StorageError::Engine(format!(
+            "its tables are at the positions {records} and {lists}, so a part of its files is missing or damaged"
+        ))
+        .into())
     }
 
     /// Names the versions of the projections it was built with.
@@ -126,7 +121,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when a read fails.
     pub fn manifest(&self) -> Result<String, StoreError> {
-        let row = self.table().get(MANIFEST)?;
+        let row = self.get(MANIFEST)?;
         Ok(row.map_or_else(String::new, |row| {
             String::from_utf8_lossy(&row).into_owned()
         }))
@@ -137,27 +132,45 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when a write fails.
     pub fn set_manifest(&self, manifest: &str) -> Result<(), StoreError> {
-        self.insert(MANIFEST, manifest.as_bytes())
+        let row = [(RECORDS, MANIFEST, Some(manifest.as_bytes()))];
+        Ok(self.database.write(|into| into.commit(row))?)
     }
 
-    /// Writes changes in their order. A crash leaves a prefix of them.
-    ///
-    /// Single inserts on purpose: after the engine's first batch every read in the process takes one global lock, and
-    /// readers would wait for whole groups.
+    /// Writes changes together: a crash leaves all of them or none. The later of two of one key has the last word. Readers see
+    /// them in their order.
     ///
     /// # Errors
     /// [`StoreError`] when a write fails.
     pub fn write(&self, writes: &mut Vec<Write>) -> Result<(), StoreError> {
+        self.write_all(writes, None)
+    }
+
+    /// Writes changes together with the position up to which everything is in then.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a write fails.
+    pub(super) fn write_up_to(
+        &self,
+        position: Position,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), StoreError> {
+        self.write_all(writes, Some(position))
+    }
+
+    fn write_all(
+        &self,
+        writes: &mut Vec<Write>,
+        position: Option<Position>,
+    ) -> Result<(), StoreError> {
         self.invalidate(writes);
+        let position = position.map(Position::to_be_bytes);
         let written = self.database.write(|into| {
-            let rows = into.table(ROWS);
-            for (key, value) in &*writes {
-                match value {
-                    Some(value) => rows.insert(key, value.as_slice())?,
-                    None => rows.remove(key)?,
-                };
-            }
-            Ok(())
+            let rows = writes.iter();
+            let rows = rows.map(|(key, value)| (table_of(key), key.as_slice(), value.as_deref()));
+            let position = position.as_ref().map(|bytes| bytes.as_slice());
+            let checkpoints =
+                position.map(|at| [RECORDS, LISTS].map(|table| (table, CHECKPOINT, Some(at))));
+            into.commit(rows.chain(checkpoints.into_iter().flatten()))
         });
         self.invalidate(writes);
         written?;
@@ -207,14 +220,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when a write fails.
     pub fn set_checkpoint(&self, position: Position) -> Result<(), StoreError> {
-        self.insert(CHECKPOINT, &position.to_be_bytes())
-    }
-
-    fn insert(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        Ok(self.database.write(|into| {
-            into.table(ROWS).insert(key, value)?;
-            Ok(())
-        })?)
+        self.write_up_to(position, &mut Vec::new())
     }
 
     /// Reads one value by its key.
@@ -222,30 +228,43 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when a read fails.
     pub fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
-        Ok(self.table().get(key)?)
+        Ok(self.database.table(table_of(key)).get(key)?)
     }
 
-    /// The rows from a key on that begin with `prefix`, in order.
+    /// The rows from a key on that begin with `prefix`, in order. It begins with a projection's first byte.
     pub fn scan(
         &self,
         prefix: Vec<u8>,
         from: &[u8],
     ) -> impl Iterator<Item = Result<Row, StoreError>> + use<> {
-        self.table()
-            .range(from..)
-            .map(|row| row.map_err(StoreError::from))
+        self.rows_from(table_of(&prefix), from)
             .take_while(move |row| {
                 row.as_ref()
                     .map_or(true, |(key, _)| key.starts_with(&prefix))
             })
     }
 
+    fn rows_from(
+        &self,
+        table: usize,
+        from: &[u8],
+    ) -> impl Iterator<Item = Result<Row, StoreError>> + use<> {
+        let rows = self.database.table(table).rows_from(from);
+        rows.map(|row| row.map_err(StoreError::from))
+    }
+
     /// Every row but the bookkeeping, in order; for comparing two generations.
     pub fn rows(&self) -> impl Iterator<Item = Result<Row, StoreError>> + use<> {
-        self.table()
-            .rows()
-            .map(|row| row.map_err(StoreError::from))
-            .filter(|row| row.as_ref().map_or(true, |(key, _)| !key.starts_with(b"~")))
+        let is_row = |row: &Result<Row, StoreError>| {
+            row.as_ref().map_or(true, |(key, _)| !key.starts_with(b"~"))
+        };
+        let mut records = self.rows_from(RECORDS, &[]).filter(is_row).peekable();
+        let mut lists = self.rows_from(LISTS, &[]).filter(is_row).peekable();
+        std::iter::from_fn(move || match (records.peek(), lists.peek()) {
+            (Some(Ok(record)), Some(Ok(listed))) if listed.0 < record.0 => lists.next(),
+            (None, _) | (_, Some(Err(_))) => lists.next(),
+            (Some(_), _) => records.next(),
+        })
     }
 
     /// Pushes everything to the operating system.
@@ -255,6 +274,14 @@ impl Store {
     pub fn flush(&self) -> Result<(), StoreError> {
         self.database.flush()?;
         Ok(())
+    }
+}
+
+/// The number of the table that a row is in.
+fn table_of(key: &[u8]) -> usize {
+    match key.first() {
+        Some(first) if LISTED.contains(first) => LISTS,
+        Some(_) | None => RECORDS,
     }
 }
 
@@ -280,6 +307,21 @@ impl Directories {
     /// The one being built.
     pub fn next(&self) -> PathBuf {
         self.root.join("next")
+    }
+
+    /// Removes the generation in use if it is not one that can be opened: files of an earlier program, which had another engine,
+    /// or such that a crash left incomplete. Returns whether it was so.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the directory cannot be read or removed.
+    pub fn clear_foreign(&self) -> Result<bool, StoreError> {
+        let current = self.current();
+        let foreign =
+            storage::is_foreign(&current).map_err(|source| io("read", &current, source))?;
+        if foreign {
+            remove(&current)?;
+        }
+        Ok(foreign)
     }
 
     /// Removes what an interrupted build left.

@@ -1,8 +1,9 @@
 //! Generations of a database: the one in use, and while it is rewritten a second next to it that takes every write too.
 //!
-//! The engine never takes bytes out of its file at once: what was removed stays there until its space is needed. To remove
-//! of rows for good, the others are copied into a new generation, and the old one's files are removed.
+//! No engine takes bytes out of its files at once: what was removed stays there until its space is needed, or until files are
+//! merged. To remove rows for good, the others are copied into a new generation, and the old one's files are removed.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,8 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::StorageError;
-use super::engine::{Engine, Table, Value, guarded};
 use super::files::{bytes_of, replace};
+use super::{guarded, sled};
 use crate::clock::Pace;
 use crate::disk;
 
@@ -29,17 +30,56 @@ const CLOSE_TRIES: u32 = 100;
 /// The pause between two checks: a second in all.
 const CLOSE_PAUSE: Duration = Duration::from_millis(10);
 
-/// One open generation of a database.
-#[derive(Debug)]
-pub(crate) struct Generation {
-    engine: Engine,
-    /// The tables in the order of their names.
-    tables: Vec<Table>,
+/// What a database needs of a storage engine.
+pub(crate) trait Engine: Sized {
+    /// An ordered table of a database. Cheap to clone.
+    type Table: Clone;
+    /// A key or a value.
+    type Value: AsRef<[u8]>;
+
+    /// Opens or creates a database with its tables, waiting up to a second for its lock.
+    ///
+    /// A lock can outlive the process that held it: a child between fork and exec still has the file's descriptor.
+    fn open(
+        directory: &Path,
+        settings: &Settings,
+    ) -> Result<(Self, Vec<Self::Table>), StorageError>;
+
+    /// Writes everything to files; what is not synced with that yet is by [`super::sync_directory`].
+    fn flush(&self) -> Result<(), StorageError>;
+
+    /// The rows from a key on, in order.
+    fn rows_from(
+        table: &Self::Table,
+        from: &[u8],
+    ) -> impl Iterator<Item = Result<(Self::Value, Self::Value), StorageError>> + use<Self>;
+
+    /// Inserts rows in their order.
+    fn insert_all(
+        &self,
+        table: &Self::Table,
+        rows: Vec<(Self::Value, Kept<Self::Value>)>,
+    ) -> Result<(), StorageError>;
 }
 
-impl Generation {
+/// The value of a row that is copied.
+pub(crate) enum Kept<V> {
+    /// It is the row's own.
+    Same(V),
+    /// It is another.
+    Other(Vec<u8>),
+}
+
+/// One open generation of a database.
+pub(crate) struct Generation<E: Engine> {
+    pub(super) engine: E,
+    /// The tables in the order of their names.
+    pub(super) tables: Vec<E::Table>,
+}
+
+impl<E: Engine> Generation<E> {
     /// A table by its number.
-    pub(crate) fn table(&self, number: usize) -> &Table {
+    pub(crate) fn table(&self, number: usize) -> &E::Table {
         &self.tables[number]
     }
 }
@@ -47,10 +87,10 @@ impl Generation {
 /// What all generations of a database have in common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    /// Memory for pages, in bytes.
+    /// Memory for pages and for what is not in files yet, in bytes.
     pub(crate) cache_bytes: u64,
-    /// How often the engine writes to the disk by itself, in milliseconds.
-    pub(crate) flush_every_ms: u64,
+    /// How often the engine writes to the disk by itself, in milliseconds; `None` where the amount of data decides.
+    pub(crate) flush_every_ms: Option<u64>,
     /// The names of the tables; a table's number is its place here.
     pub(crate) tables: &'static [&'static str],
     /// Other files of the directory, which belong to no generation and stay.
@@ -87,18 +127,24 @@ pub struct Sizes {
 pub(crate) type Progress<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 /// A database that can be rewritten while it is used.
-#[derive(Debug)]
-pub(crate) struct Database {
+pub(crate) struct Database<E: Engine> {
     root: PathBuf,
     settings: Settings,
-    current: RwLock<Arc<Generation>>,
+    current: RwLock<Arc<Generation<E>>>,
     /// The one being written. Held while a write is made to both, and while rows are copied.
-    next: Mutex<Option<Arc<Generation>>>,
+    next: Mutex<Option<Arc<Generation<E>>>>,
     /// Held while a generation is written: one at a time.
     rewriting: Mutex<()>,
 }
 
-impl Database {
+impl<E: Engine> fmt::Debug for Database<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Database");
+        shown.field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+impl<E: Engine> Database<E> {
     /// Opens the generation in use of a directory, or creates the first. What unfinished ones left is removed. A panic of the
     /// engine on damaged files becomes an error.
     pub(crate) fn open(root: &Path, settings: Settings) -> Result<Self, StorageError> {
@@ -121,13 +167,8 @@ impl Database {
     }
 
     /// A table of the generation in use. To be held no longer than a read takes.
-    pub(crate) fn table(&self, number: usize) -> Table {
+    pub(crate) fn table(&self, number: usize) -> E::Table {
         self.current().tables[number].clone()
-    }
-
-    /// Whether the generation in use has a table of this name.
-    pub(crate) fn has_table(&self, name: &str) -> bool {
-        self.current().engine.has_table(name)
     }
 
     /// Writes everything to the operating system; not to the disk: see [`super::sync_directory`].
@@ -135,7 +176,7 @@ impl Database {
         self.current().engine.flush()
     }
 
-    fn current(&self) -> Arc<Generation> {
+    pub(super) fn current(&self) -> Arc<Generation<E>> {
         let current = self.current.read();
         Arc::clone(&current)
     }
@@ -143,7 +184,7 @@ impl Database {
     /// Writes to the generation in use, and to the next while that is being written.
     pub(crate) fn write(
         &self,
-        mut work: impl FnMut(&Generation) -> Result<(), StorageError>,
+        mut work: impl FnMut(&Generation<E>) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
         let next = self.next();
         work(&self.current())?;
@@ -209,37 +250,36 @@ impl Database {
     /// Returns the bytes of the rows that are kept; `None` when it was interrupted.
     fn copy(
         &self,
-        new: &Generation,
+        new: &Generation<E>,
         keep: &mut KeepRule<'_>,
         progress: Progress<'_>,
     ) -> Result<Option<u64>, StorageError> {
         let (mut copied, mut row_bytes) = (0, 0);
         let current = self.current();
         for (number, (from, to)) in current.tables.iter().zip(&new.tables).enumerate() {
-            let mut place = Value::default();
+            let mut place = Vec::new();
             loop {
                 let (rows, mut pace) = {
                     // No writer may come between reading a row and copying it.
                     let _writers = self.next();
                     // Waiting for them is no work that a rest is owed for.
                     let pace = Pace::start();
-                    let mut rows = 0;
-                    for row in from.range(place.clone()..).take(ROWS_MAX) {
+                    let (mut rows, mut kept) = (0, Vec::with_capacity(ROWS_MAX));
+                    for row in E::rows_from(from, &place).take(ROWS_MAX) {
                         let (key, value) = row?;
-                        let kept = match keep(number, &key, &value) {
-                            Keep::Same => Some(value),
-                            Keep::Other(value) => Some(value.into()),
-                            Keep::Not => None,
-                        };
-                        if let Some(value) = kept {
-                            row_bytes += (key.len() + value.len()) as u64;
-                            to.insert(&key, value)?;
-                        }
-                        let mut after = key.to_vec();
-                        after.push(0);
-                        place = after.into();
+                        place.clear();
+                        place.extend_from_slice(key.as_ref());
+                        place.push(0);
                         rows += 1;
+                        let (length, value) = match keep(number, key.as_ref(), value.as_ref()) {
+                            Keep::Same => (value.as_ref().len(), Kept::Same(value)),
+                            Keep::Other(value) => (value.len(), Kept::Other(value)),
+                            Keep::Not => continue,
+                        };
+                        row_bytes += (key.as_ref().len() + length) as u64;
+                        kept.push((key, value));
                     }
+                    new.engine.insert_all(to, kept)?;
                     (rows, pace)
                 };
                 pace.rest();
@@ -255,13 +295,20 @@ impl Database {
         Ok(Some(row_bytes))
     }
 
-    fn next(&self) -> MutexGuard<'_, Option<Arc<Generation>>> {
+    fn next(&self) -> MutexGuard<'_, Option<Arc<Generation<E>>>> {
         self.next.lock()
     }
 }
 
+impl Database<sled::Engine> {
+    /// Whether the generation in use has a table of this name.
+    pub(crate) fn has_table(&self, name: &str) -> bool {
+        self.current().engine.has_table(name)
+    }
+}
+
 /// Waits a moment for the last reader, so that the engine's own threads end before its files are removed.
-fn close(mut generation: Arc<Generation>) {
+fn close<E: Engine>(mut generation: Arc<Generation<E>>) {
     for _ in 0..CLOSE_TRIES {
         match Arc::try_unwrap(generation) {
             Ok(generation) => return drop(generation),
@@ -271,12 +318,18 @@ fn close(mut generation: Arc<Generation>) {
     }
 }
 
-fn open(root: &Path, settings: Settings, number: u64) -> Result<Generation, StorageError> {
-    let directory = root.join(number.to_string());
-    let engine = Engine::open(&directory, settings.cache_bytes, settings.flush_every_ms)?;
-    let tables = settings.tables.iter().map(|name| engine.table(name));
-    let tables = tables.collect::<Result<_, _>>()?;
+fn open<E: Engine>(
+    root: &Path,
+    settings: Settings,
+    number: u64,
+) -> Result<Generation<E>, StorageError> {
+    let (engine, tables) = E::open(&root.join(number.to_string()), &settings)?;
     Ok(Generation { engine, tables })
+}
+
+/// The directory of the generation in use; `None` when there is none.
+pub(super) fn directory_in_use(root: &Path) -> io::Result<Option<PathBuf>> {
+    Ok(in_use(root)?.map(|number| root.join(number.to_string())))
 }
 
 /// The number of the generation in use; `None` when there is none.

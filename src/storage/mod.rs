@@ -1,19 +1,34 @@
-//! Embedded key-value databases below the journal and the projections, and the only module that names their engine.
+//! Embedded key-value databases below the journal and the projections, and the only module that names their engines: sled for
+//! the journal's, fjall for the projections'.
 //!
-//! A `Database` is a directory of numbered generations, each with the same tables. Keys are ordered by their bytes. A
-//! write is one insert or removal; after a crash the database has a prefix of the writes in their order.
+//! A `Database` is a directory of numbered generations, each with the same tables. Keys are ordered by their bytes. After a
+//! crash a database has a prefix of its writes in their order: of single ones with sled, of batches with fjall.
 
-mod engine;
 mod files;
 mod generation;
+mod lsm;
+mod sled;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
-pub(crate) use engine::{LOCK_PAUSE, LOCK_TRIES, Table, guarded};
-pub use engine::{Row, Value};
 pub(crate) use files::{remove_renamed, rename_broken, sync_directory};
 pub use generation::Sizes;
-pub(crate) use generation::{Database, Generation, Keep, Settings};
+pub(crate) use generation::{Keep, Settings};
+pub(crate) use lsm::{Database as BatchDatabase, is_foreign};
+pub use lsm::{Row, Value};
+pub(crate) use sled::Table;
+
+/// A database of single writes, the journal's.
+pub(crate) type Database = generation::Database<sled::Engine>;
+/// A generation of a [`Database`].
+pub(crate) type Generation = generation::Generation<sled::Engine>;
+
+/// How often a lock that another process holds is tried again.
+pub(crate) const LOCK_TRIES: u32 = 100;
+/// The pause between two tries: a second in all.
+pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A failure of a database; for the operator, never for a caller.
 #[derive(Debug, thiserror::Error)]
@@ -27,4 +42,11 @@ pub enum StorageError {
     /// The engine panicked, which it does on some damage. The panic's text may quote stored data and is dropped.
     #[error("the database engine panicked on its files")]
     Panicked,
+}
+
+/// Runs work on a database whose files may be damaged; a panic of the engine becomes an error.
+pub(crate) fn guarded<T>(
+    work: impl FnOnce() -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(StorageError::Panicked))
 }

@@ -191,10 +191,10 @@ fn stalled_projections_alert_until_the_server_restarts() {
     server.end("TERM");
     let current = dir.join("projections/current");
     let generation = std::fs::read_to_string(current.join("generation")).expect("it is named");
-    let database = current.join(generation.trim()).join("db");
+    let database = current.join(generation.trim()).join("0.jnl");
     assert!(database.exists());
-    // The database writes behind the callers' backs; the next change after a failed write is durable and not shown.
-    let mut server = failing(&dir, &database, "pwrite64", "error=EIO:when=3+");
+    // The database gathers some changes before it writes; the one whose write fails is durable and not shown.
+    let mut server = failing(&dir, &database, "write", "error=EIO:when=2+");
     changes_that_fail(&server, &mut story);
     assert!(value(&scrape(&server), "metarecord_projection_lag_entries") >= 1.0);
     assert!(value(&scrape(&server), "metarecord_projection_lag_seconds") > 0.0);

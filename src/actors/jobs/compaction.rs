@@ -1,5 +1,5 @@
-//! The job that compacts a database when its files have grown far beyond its content: that of the projections, and that of
-//! the journal.
+//! The job that compacts the journal's database when its files have grown far beyond its content. That of the projections
+//! merges its files by itself.
 //!
 //! sled reuses the space of what was removed but returns none to the disk, and does not report how much of its files is
 //! unused. So the size of the files is compared with their size after the last compaction.
@@ -13,54 +13,33 @@ use crate::domain::vacuum::VacuumStatus;
 use crate::journal::Sizes;
 use crate::projections::{StoreError, contents, ops};
 
-/// Bytes that a database may have in excess of twice its last size: a small one is not compacted.
+/// Bytes that the database may have in excess of twice its last size: a small one is not compacted.
 pub const SLACK_BYTES: u64 = 64 * 1024 * 1024;
-/// How often a database's bytes may be those of its rows. sled's files come to ten to twelve times their rows where many small ones
+/// How often the database's bytes may be those of its rows. sled's files come to ten to twelve times their rows where many small ones
 /// change: beyond that it is worth a copy.
 const ROWS_TIMES: u64 = 12;
-/// How often it is looked how large the databases are.
+/// How often it is looked how large the database is.
 const LOOK_EVERY_MS: i64 = 60_000;
 /// What stays free on the disk in addition to the new files, in bytes.
 const SPARE_BYTES: u64 = 64 * 1024 * 1024;
 /// Rows of ended contents read between two rests.
 const ENDED_ROWS: usize = 256;
 
-/// Compacts databases while they are used.
+/// Compacts the journal's database while it is used.
 pub struct Compaction {
     deps: Arc<ActorDeps>,
     slack_bytes: u64,
 }
 
-/// A database that can be compacted.
-#[derive(Clone, Copy, Debug)]
-enum Database {
-    Projections,
-    Journal,
-}
-
-impl Database {
-    const ALL: [Self; 2] = [Self::Projections, Self::Journal];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Projections => "projections",
-            Self::Journal => "journal's database",
-        }
-    }
-}
-
-/// Too little is free for a copy of a database next to it.
+/// Too little is free for a copy of the database next to it.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error(
-    "the {database} have {} bytes and could be compacted, but only {} are free, which may not be enough", sizes.now, sizes.free
+    "the journal's database has {} bytes and could be compacted, but only {} are free, which may not be enough", .0.now, .0.free
 )]
-struct NoRoom {
-    database: &'static str,
-    sizes: Sizes,
-}
+struct NoRoom(Sizes);
 
 impl Compaction {
-    /// A compaction that allows each database `slack_bytes` in excess of twice its last size.
+    /// A compaction that allows the database `slack_bytes` in excess of twice its last size.
     pub fn new(deps: &Arc<ActorDeps>, slack_bytes: u64) -> Self {
         Self {
             deps: deps.clone(),
@@ -69,53 +48,30 @@ impl Compaction {
     }
 
     fn look(&self, context: &StepContext) -> Result<Step, StoreError> {
-        for database in Database::ALL {
-            let sizes = self.sizes(database)?;
-            let has_grown = sizes.now > allowed(sizes).saturating_add(self.slack_bytes);
-            if !has_grown || self.is_vacuuming() {
-                continue;
-            }
-            if sizes.free < sizes.now.saturating_add(SPARE_BYTES) {
-                return Ok(Step::failed(NoRoom {
-                    database: database.name(),
-                    sizes,
-                }));
-            }
-            return self.compact(database, sizes, context);
+        let sizes = self.deps.journal.sizes()?;
+        let has_grown = sizes.now > allowed(sizes).saturating_add(self.slack_bytes);
+        if !has_grown || self.is_vacuuming() {
+            let later = self.deps.clock.now().plus_millis(LOOK_EVERY_MS);
+            return Ok(Step::Idle(Some(later)));
         }
-        let later = self.deps.clock.now().plus_millis(LOOK_EVERY_MS);
-        Ok(Step::Idle(Some(later)))
+        if sizes.free < sizes.now.saturating_add(SPARE_BYTES) {
+            return Ok(Step::failed(NoRoom(sizes)));
+        }
+        self.compact(sizes, context)
     }
 
-    fn sizes(&self, database: Database) -> Result<Sizes, StoreError> {
-        match database {
-            Database::Projections => self.deps.store.sizes(),
-            Database::Journal => Ok(self.deps.journal.sizes()?),
-        }
-    }
-
-    fn compact(
-        &self,
-        database: Database,
-        before: Sizes,
-        context: &StepContext,
-    ) -> Result<Step, StoreError> {
+    fn compact(&self, before: Sizes, context: &StepContext) -> Result<Step, StoreError> {
         let mut go_on = |rows| {
             context.report_progress(rows, 0);
             // A vacuum compacts the database too, and does not wait.
             !context.stop_asked() && !self.is_vacuuming()
         };
-        let whole = match database {
-            Database::Projections => self.deps.store.compact(&mut go_on)?,
-            Database::Journal => {
-                self.release_payloads(&mut go_on)? && self.deps.journal.compact(&mut go_on)?
-            }
-        };
+        let whole = self.release_payloads(&mut go_on)? && self.deps.journal.compact(&mut go_on)?;
         if !whole {
             let (at, counts) = (None, counted([]));
             return Ok(Step::More { at, counts });
         }
-        let freed = before.now.saturating_sub(self.sizes(database)?.now);
+        let freed = before.now.saturating_sub(self.deps.journal.sizes()?.now);
         Ok(Step::Done {
             counts: counted([("databases", 1), ("freed_bytes", freed)]),
             noted: true,
@@ -167,7 +123,7 @@ impl Job for Compaction {
     }
 
     fn purpose(&self) -> &'static str {
-        "Compacts the projections' or the journal's database when its files have grown far beyond their content."
+        "Compacts the journal's database when its files have grown far beyond their content."
     }
 
     fn every_ms(&self) -> Option<i64> {

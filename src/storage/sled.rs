@@ -1,26 +1,20 @@
-//! The engine, sled, behind the few operations that databases need; another engine would replace this file alone.
+//! The engine of the journal's database, sled, behind the few operations that it needs.
 //!
 //! Batches, transactions and checksums of sled are not used: after the first, every later read of the process takes one
 //! global lock.
 
 use std::ops::{Deref, RangeBounds};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::time::Duration;
 
-use super::StorageError;
-
-/// How often a lock that another process holds is tried again.
-pub(crate) const LOCK_TRIES: u32 = 100;
-/// The pause between two tries: a second in all.
-pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(10);
+use super::generation::{self, Settings};
+use super::{LOCK_PAUSE, LOCK_TRIES, StorageError};
 
 /// A key or a value, shared with the engine's cache instead of copied.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Value(sled::IVec);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Value(sled::IVec);
 
 /// A key with its value.
-pub type Row = (Value, Value);
+type Row = (Value, Value);
 
 impl Deref for Value {
     type Target = [u8];
@@ -50,40 +44,9 @@ impl From<Vec<u8>> for Value {
 
 /// An open database of the engine: one directory, locked against other processes.
 #[derive(Debug)]
-pub(super) struct Engine(sled::Db);
+pub(crate) struct Engine(sled::Db);
 
 impl Engine {
-    /// Opens or creates a database, waiting up to a second for its lock.
-    ///
-    /// A lock can outlive the process that held it: a child between fork and exec still has the file's descriptor.
-    pub(super) fn open(
-        directory: &Path,
-        cache_bytes: u64,
-        flush_every_ms: u64,
-    ) -> Result<Self, StorageError> {
-        let config = sled::Config::new()
-            .path(directory)
-            .cache_capacity(cache_bytes)
-            .flush_every_ms(Some(flush_every_ms));
-        let mut tries = LOCK_TRIES;
-        loop {
-            match config.open() {
-                Err(sled::Error::Io(error))
-                    if tries > 0 && error.to_string().contains("acquire lock") =>
-                {
-                    tries -= 1;
-                    std::thread::sleep(LOCK_PAUSE);
-                }
-                opened => return Ok(Self(opened?)),
-            }
-        }
-    }
-
-    /// Opens a table, or creates an empty one.
-    pub(super) fn table(&self, name: &str) -> Result<Table, StorageError> {
-        Ok(Table(self.0.open_tree(name)?))
-    }
-
     /// Whether a table of this name exists.
     pub(super) fn has_table(&self, name: &str) -> bool {
         self.0
@@ -91,10 +54,58 @@ impl Engine {
             .iter()
             .any(|found| found == name.as_bytes())
     }
+}
 
-    /// Writes everything to the operating system; not to the disk: see [`super::sync_directory`].
-    pub(super) fn flush(&self) -> Result<(), StorageError> {
+impl generation::Engine for Engine {
+    type Table = Table;
+    type Value = Value;
+
+    fn open(directory: &Path, settings: &Settings) -> Result<(Self, Vec<Table>), StorageError> {
+        let config = sled::Config::new()
+            .path(directory)
+            .cache_capacity(settings.cache_bytes)
+            .flush_every_ms(settings.flush_every_ms);
+        let mut tries = LOCK_TRIES;
+        let database = loop {
+            match config.open() {
+                Err(sled::Error::Io(error))
+                    if tries > 0 && error.to_string().contains("acquire lock") =>
+                {
+                    tries -= 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                opened => break opened?,
+            }
+        };
+        let tables = settings.tables.iter();
+        let tables = tables.map(|name| Ok(Table(database.open_tree(name)?)));
+        let tables = tables.collect::<Result<_, StorageError>>()?;
+        Ok((Self(database), tables))
+    }
+
+    fn flush(&self) -> Result<(), StorageError> {
         self.0.flush()?;
+        Ok(())
+    }
+
+    fn rows_from(
+        table: &Table,
+        from: &[u8],
+    ) -> impl Iterator<Item = Result<Row, StorageError>> + use<> {
+        table.range(from..)
+    }
+
+    fn insert_all(
+        &self,
+        table: &Table,
+        rows: Vec<(Value, generation::Kept<Value>)>,
+    ) -> Result<(), StorageError> {
+        for (key, value) in rows {
+            match value {
+                generation::Kept::Same(value) => table.insert(&key, value)?,
+                generation::Kept::Other(value) => table.insert(&key, value)?,
+            };
+        }
         Ok(())
     }
 }
@@ -159,11 +170,4 @@ impl From<sled::Error> for StorageError {
             | sled::Error::Corruption { .. }) => Self::Engine(error.to_string()),
         }
     }
-}
-
-/// Runs work on a database whose files may be damaged; a panic of the engine becomes an error.
-pub(crate) fn guarded<T>(
-    work: impl FnOnce() -> Result<T, StorageError>,
-) -> Result<T, StorageError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(StorageError::Panicked))
 }
