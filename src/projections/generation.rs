@@ -12,6 +12,9 @@ use crate::storage::Row;
 /// What is told of projections that another engine wrote.
 const FOREIGN: &str = "the files of the projections are those of an earlier version of this program, or incomplete; rebuilding the projections";
 
+/// Most rows of a projection that are read to see whether they can be: of all of them, a tenth of a second's worth.
+const READ_ROWS_MAX: usize = 10_000;
+
 /// What a rebuild found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
@@ -53,6 +56,7 @@ pub fn open(
     let fresh = !directories.current().exists();
     let opened = Store::open(&directories.current(), cache_bytes).and_then(|store| {
         let (found, checkpoint) = (store.manifest()?, store.checkpoint()?);
+        check_readable(&store)?;
         Ok((store, found, checkpoint))
     });
     match opened {
@@ -89,6 +93,16 @@ pub fn open(
     }
 }
 
+/// Fails when one of the first rows of a projection cannot be read: a start needs some of them, and could not serve at all.
+fn check_readable(store: &Store) -> Result<(), StoreError> {
+    for prefix in prefixes() {
+        for row in store.scan(vec![prefix], &[prefix]).take(READ_ROWS_MAX) {
+            row?;
+        }
+    }
+    Ok(())
+}
+
 fn caught_up(
     store: Store,
     journal: &dyn Journal,
@@ -120,7 +134,8 @@ pub fn rebuild(
         entries: runner.catch_up(journal, progress)?,
         ..Rebuilt::default()
     };
-    rebuilt.differing = compare(&directories, cache_bytes, &store)?;
+    // A generation that cannot be read is nothing to compare with; the new one's rows are all read below.
+    rebuilt.differing = compare(&directories, cache_bytes, &store).unwrap_or_default();
     for row in store.rows() {
         row?;
         rebuilt.rows += 1;

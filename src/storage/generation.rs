@@ -14,7 +14,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::StorageError;
 use super::files::{bytes_of, replace};
-use super::{guarded, sled};
+use super::guarded;
 use crate::clock::Pace;
 use crate::disk;
 
@@ -64,9 +64,9 @@ pub(crate) trait Engine: Sized {
 
 /// The value of a row that is copied.
 pub(crate) enum Kept<V> {
-    /// It is the row's own.
+    /// It is the value that the row had.
     Same(V),
-    /// It is another.
+    /// It takes the place of the row's own.
     Other(Vec<u8>),
 }
 
@@ -297,13 +297,6 @@ impl<E: Engine> Database<E> {
 
     fn next(&self) -> MutexGuard<'_, Option<Arc<Generation<E>>>> {
         self.next.lock()
-    }
-}
-
-impl Database<sled::Engine> {
-    /// Whether the generation in use has a table of this name.
-    pub(crate) fn has_table(&self, name: &str) -> bool {
-        self.current().engine.has_table(name)
     }
 }
 

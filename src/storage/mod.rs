@@ -4,26 +4,26 @@
 //! A `Database` is a directory of numbered generations, each with the same tables. Keys are ordered by their bytes. After a
 //! crash a database has a prefix of its writes in their order: of single ones with sled, of batches with fjall.
 
+mod btree;
 mod files;
 mod generation;
 mod lsm;
-mod sled;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+pub(crate) use btree::Table;
 pub(crate) use files::{remove_renamed, rename_broken, sync_directory};
 pub use generation::Sizes;
 pub(crate) use generation::{Keep, Settings};
 pub(crate) use lsm::{Database as BatchDatabase, is_foreign};
 pub use lsm::{Row, Value};
-pub(crate) use sled::Table;
 
 /// A database of single writes, the journal's.
-pub(crate) type Database = generation::Database<sled::Engine>;
+pub(crate) type Database = generation::Database<btree::Engine>;
 /// A generation of a [`Database`].
-pub(crate) type Generation = generation::Generation<sled::Engine>;
+pub(crate) type Generation = generation::Generation<btree::Engine>;
 
 /// How often a lock that another process holds is tried again.
 pub(crate) const LOCK_TRIES: u32 = 100;

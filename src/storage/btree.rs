@@ -160,6 +160,13 @@ impl Iterator for Rows {
     }
 }
 
+impl generation::Database<Engine> {
+    /// Whether the generation in use has a table of this name.
+    pub(crate) fn has_table(&self, name: &str) -> bool {
+        self.current().engine.has_table(name)
+    }
+}
+
 impl From<sled::Error> for StorageError {
     fn from(error: sled::Error) -> Self {
         match error {
