@@ -2,7 +2,7 @@
 //! and can cut the power between any two.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::Path;
 
@@ -10,6 +10,8 @@ use rustix::fs::Access;
 
 /// The unit of a file's blocks: `st_blocks` of stat(2).
 const BLOCK_BYTES: u64 = 512;
+/// Bytes that are copied at a time.
+const COPY_BYTES: usize = 64 * 1024;
 
 /// A directory's operations. Nothing is durable before the matching sync.
 pub trait Disk: Send + Sync + 'static {
@@ -176,10 +178,29 @@ pub(crate) fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
         if entry.file_type()?.is_dir() {
             copy_directory(&from, &to)?;
         } else {
-            io::copy(&mut File::open(&from)?, &mut File::create_new(&to)?)?;
+            copy_file(&mut File::open(&from)?, &mut File::create_new(&to)?)?;
         }
     }
     Ok(())
+}
+
+/// Copies a file without the parts of it that are all zeros, which take no room: databases make files longer than they fill.
+fn copy_file(from: &mut File, to: &mut File) -> io::Result<()> {
+    let mut chunk = vec![0; COPY_BYTES];
+    let mut length = 0;
+    loop {
+        let read = match from.read(&mut chunk) {
+            Ok(0) => return to.set_len(length),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let part = &chunk[..read];
+        if part.iter().any(|byte| *byte != 0) {
+            to.write_all_at(part, length)?;
+        }
+        length += read as u64;
+    }
 }
 
 /// Bytes that the files below a directory take on the disk. What cannot be read, or is removed meanwhile, counts nothing.

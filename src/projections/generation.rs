@@ -12,6 +12,11 @@ use crate::storage::Row;
 /// What is told of projections that another engine wrote.
 const FOREIGN: &str = "the files of the projections are those of an earlier version of this program, or incomplete; rebuilding the projections";
 
+/// How often projections are opened that ended the process each time, or were killed meanwhile.
+const OPENINGS_MAX: u32 = 2;
+/// What is told of those.
+const NEVER_OPENED: &str =
+    "the last starts ended while they opened the projections; rebuilding the projections";
 /// Most rows of a projection that are read to see whether they can be: of all of them, a tenth of a second's worth.
 const READ_ROWS_MAX: usize = 10_000;
 
@@ -53,12 +58,17 @@ pub fn open(
     if directories.clear_foreign()? {
         notices.push(FOREIGN.to_owned());
     }
+    if directories.opening() >= OPENINGS_MAX {
+        notices.push(NEVER_OPENED.to_owned());
+        directories.clear_current()?;
+    }
     let fresh = !directories.current().exists();
     let opened = Store::open(&directories.current(), cache_bytes).and_then(|store| {
         let (found, checkpoint) = (store.manifest()?, store.checkpoint()?);
         check_readable(&store)?;
         Ok((store, found, checkpoint))
     });
+    directories.opened();
     match opened {
         Ok((store, found, _)) if fresh || found.is_empty() => {
             store.set_manifest(&manifest())?;

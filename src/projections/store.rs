@@ -309,6 +309,38 @@ impl Directories {
         self.root.join("next")
     }
 
+    /// Notes that the generation in use is being opened, until [`Directories::opened`]. Returns how often in a row that was
+    /// noted before: a database that ends the process which opens it, or was killed then.
+    pub(super) fn opening(&self) -> u32 {
+        let noted = std::fs::read_to_string(self.opening_file());
+        let times = noted.ok().and_then(|noted| noted.trim().parse().ok());
+        let times: u32 = times.unwrap_or(0);
+        if std::fs::create_dir_all(&self.root).is_ok() {
+            // What cannot be noted is not known at the next start: no more than if there were no note.
+            let _: std::io::Result<()> =
+                std::fs::write(self.opening_file(), format!("{}\n", times + 1));
+        }
+        times
+    }
+
+    /// Notes that the generation in use is open, or is not to be opened.
+    pub(super) fn opened(&self) {
+        // It is not there if it could not be noted.
+        let _: std::io::Result<()> = std::fs::remove_file(self.opening_file());
+    }
+
+    fn opening_file(&self) -> PathBuf {
+        self.root.join("opening")
+    }
+
+    /// Removes the generation in use.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the directory cannot be removed.
+    pub(super) fn clear_current(&self) -> Result<(), StoreError> {
+        remove(&self.current())
+    }
+
     /// Removes the generation in use if it is not one that can be opened: files of an earlier program, which had another engine,
     /// or such that a crash left incomplete. Returns whether it was so.
     ///
@@ -365,5 +397,47 @@ fn io(action: &'static str, place: &Path, source: std::io::Error) -> StoreError 
         action,
         place: place.display().to_string(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_at_different_positions_are_damage() {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = Store::open(scratch.path(), 1 << 20).unwrap();
+        store.set_checkpoint(7).unwrap();
+        assert_eq!(store.checkpoint().unwrap(), 7);
+        let older = 6_u64.to_be_bytes();
+        let row = [(LISTS, CHECKPOINT, Some(older.as_slice()))];
+        store.database.write(|into| into.commit(row)).unwrap();
+        let told = store.checkpoint().unwrap_err();
+        assert!(matches!(told, StoreError::Database(_)), "{told:?}");
+    }
+
+    #[test]
+    fn rows_of_both_tables_come_in_the_order_of_their_keys() {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = Store::open(scratch.path(), 1 << 20).unwrap();
+        let keys: Vec<Vec<u8>> = (b'a'..=b'z').map(|first| vec![first, b'k']).collect();
+        let mut writes = keys.iter().rev().map(|key| (key.clone(), Some(vec![1])));
+        store.write(&mut writes.by_ref().collect()).unwrap();
+        store.set_checkpoint(3).unwrap();
+        let rows: Vec<_> = store.rows().map(|row| row.unwrap().0.to_vec()).collect();
+        assert_eq!(rows, keys);
+        for key in keys {
+            assert_eq!(store.get(&key).unwrap().as_deref(), Some(&[1][..]));
+            assert_eq!(store.scan(key.clone(), &key).count(), 1);
+        }
+    }
+
+    #[test]
+    fn every_projection_is_in_one_table() {
+        let listed = crate::projections::all();
+        let listed = listed.iter().map(|projection| projection.prefix());
+        let listed = listed.filter(|first| table_of(&[*first]) == LISTS);
+        assert_eq!(listed.count(), LISTED.len());
     }
 }

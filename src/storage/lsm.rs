@@ -5,6 +5,7 @@
 //! after a crash.
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::ops::Deref;
 use std::path::Path;
@@ -38,6 +39,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 const OPEN_TRIES: u32 = 5;
 /// The file that the engine makes last of a new database.
 const MARKER: &str = "version";
+/// The directory with the engine's tables, each in one of a number.
+const KEYSPACES: &str = "keyspaces";
 
 /// A key or a value, shared with the engine's cache instead of copied.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +104,26 @@ pub(crate) fn is_foreign(root: &Path) -> io::Result<bool> {
     }
 }
 
+/// Fails on directories that the engine does not expect among its own: it would panic with a lock held, and end the process.
+fn check_names(directory: &Path) -> Result<(), StorageError> {
+    let entries = match fs::read_dir(directory.join(KEYSPACES)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_number = name
+            .to_str()
+            .is_some_and(|name| name.parse::<u64>().is_ok());
+        if entry.file_type()?.is_dir() && !is_number {
+            let told = format!("{} is none of its own", entry.path().display());
+            return Err(StorageError::Engine(told));
+        }
+    }
+    Ok(())
+}
+
 fn options(memtable_bytes: u64) -> KeyspaceCreateOptions {
     // Ten bits a key everywhere: a key that is new is looked for before it is written.
     let filter = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0));
@@ -115,6 +138,7 @@ impl generation::Engine for Engine {
     type Value = Value;
 
     fn open(directory: &Path, settings: &Settings) -> Result<(Self, Vec<Table>), StorageError> {
+        check_names(directory)?;
         let pages = settings.cache_bytes / MEMORY_PARTS;
         let units = settings.tables.len() as u64 * (SEALED_MAX as u64 + 1);
         let memtable_bytes = ((settings.cache_bytes - pages) / units).max(MEMTABLE_BYTES_MIN);
@@ -270,7 +294,14 @@ impl From<fjall::Error> for StorageError {
             fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
                 Self::Io(error)
             }
+            fjall::Error::Locked => Self::Io(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                "the database is open elsewhere",
+            )),
             other => Self::Engine(other.to_string()),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
