@@ -102,7 +102,7 @@ impl Store {
     pub fn checkpoint(&self) -> Result<Position, StoreError> {
         let mut positions = [0, 0];
         for (table, position) in positions.iter_mut().enumerate() {
-            let row = self.database.table(table).get(CHECKPOINT)?;
+            let row = self.database.get(table, CHECKPOINT)?;
             let bytes = row.and_then(|row| <[u8; 8]>::try_from(&*row).ok());
             *position = bytes.map_or(0, Position::from_be_bytes);
         }
@@ -228,7 +228,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when a read fails.
     pub fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
-        Ok(self.database.table(table_of(key)).get(key)?)
+        Ok(self.database.get(table_of(key), key)?)
     }
 
     /// The rows from a key on that begin with `prefix`, in order. It begins with a projection's first byte.
@@ -249,7 +249,7 @@ impl Store {
         table: usize,
         from: &[u8],
     ) -> impl Iterator<Item = Result<Row, StoreError>> + use<> {
-        let rows = self.database.table(table).rows_from(from);
+        let rows = self.database.rows_from(table, from);
         rows.map(|row| row.map_err(StoreError::from))
     }
 

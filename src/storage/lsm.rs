@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fjall::config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
@@ -187,7 +188,10 @@ impl generation::Engine for Engine {
         table: &Table,
         from: &[u8],
     ) -> impl Iterator<Item = Result<Row, StorageError>> + use<> {
-        Rows(table.0.range(from..))
+        Rows {
+            rows: table.0.range(from..),
+            _generation: None,
+        }
     }
 
     fn insert_all(
@@ -258,26 +262,37 @@ impl fmt::Debug for Table {
     }
 }
 
-impl Table {
-    /// The value of a key.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Value>, StorageError> {
-        guarded(|| Ok(self.0.get(key)?.map(Value)))
+impl Database {
+    /// The value of a key of a table.
+    pub(crate) fn get(&self, table: usize, key: &[u8]) -> Result<Option<Value>, StorageError> {
+        guarded(|| {
+            let value = self.current().tables[table].0.get(key)?;
+            Ok(value.map(Value))
+        })
     }
 
-    /// The rows from a key on, in order.
-    pub(crate) fn rows_from(&self, from: &[u8]) -> Rows {
-        Rows(self.0.range(from..))
+    /// The rows of a table from a key on, in order. While they are read the files of their generation stay, for a second.
+    pub(crate) fn rows_from(&self, table: usize, from: &[u8]) -> Rows {
+        let generation = self.current();
+        Rows {
+            rows: generation.tables[table].0.range(from..),
+            _generation: Some(generation),
+        }
     }
 }
 
 /// Rows of a table, read one after the other.
-pub(crate) struct Rows(fjall::Iter);
+pub(crate) struct Rows {
+    /// Before the generation: it is read from.
+    rows: fjall::Iter,
+    _generation: Option<Arc<Generation<Engine>>>,
+}
 
 impl Iterator for Rows {
     type Item = Result<Row, StorageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let row = guarded(|| match self.0.next() {
+        let row = guarded(|| match self.rows.next() {
             Some(row) => {
                 let (key, value) = row.into_inner()?;
                 Ok(Some((Value(key), Value(value))))

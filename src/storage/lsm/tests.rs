@@ -1,3 +1,5 @@
+//! The engine by itself: crashes, damage, rewriting, and what files it takes for its own.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -42,7 +44,7 @@ fn write(database: &Database, batch: u64) -> Result<(), StorageError> {
 /// The last batch; both tables have all rows up to it and none beyond.
 fn last(database: &Database) -> u64 {
     let lasts = [0, 1].map(|table| {
-        let rows = database.table(table).rows_from(b"");
+        let rows = database.rows_from(table, b"");
         let rows: Vec<_> = rows.map(|row| row.expect("a row")).collect();
         let (end, rows) = match rows.split_last() {
             Some(((key, value), rows)) => {
@@ -167,9 +169,8 @@ fn rows_that_a_rewrite_leaves_out_are_in_no_file() {
     drop(database);
     let database = open(scratch.path());
     for table in [0, 1] {
-        let table = database.table(table);
-        assert!(table.get(gone.as_bytes()).unwrap().is_none());
-        assert_eq!(table.rows_from(b"").count() as u64, 31 * ROWS);
+        assert!(database.get(table, gone.as_bytes()).unwrap().is_none());
+        assert_eq!(database.rows_from(table, b"").count() as u64, 31 * ROWS);
     }
 }
 
