@@ -19,7 +19,7 @@ QUICK = --profile quick --no-default-features --locked --bin g3n
 # As run-local serves.
 SERVE_ARGS ?= --dev
 
-.PHONY: help run test test-tools fmt lint unit doc deny demo openapi-check mcp-conformance fuzz fuzz-bounded fuzz-coverage fuzz-requests mutants bench
+.PHONY: help run test test-tools fmt lint unit doc deny demo openapi-check mcp-conformance fuzz fuzz-bounded fuzz-coverage fuzz-requests mutants bench bench-peers
 .PHONY: install build quick doctor run-local verify smoke-local smoke-remote smoke-cloud
 
 help: ## Show these targets.
@@ -55,6 +55,7 @@ doc:
 deny: need-cargo ## Licences, bans, sources and advisories of all dependencies.
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny --locked check licenses bans sources
+	$(CARGO) deny --locked --manifest-path benches/peers/Cargo.toml --config deny.toml check licenses bans sources
 	@if $(CARGO) deny --locked fetch db; then $(CARGO) deny --locked check advisories; \
 	else echo "advisories: skipped, their database could not be fetched"; fi
 
@@ -83,6 +84,10 @@ mutants: need-cargo ## Put faults into the code, MUTANTS (14) of each module or 
 
 bench: need-cargo ## Measure on this machine; BENCH_ARGS=--quick for a short run, --overload for ten times the load, --hostile for ten hostile orgs, --churn for a long churn.
 	$(CARGO) bench --locked --bench throughput -- $(BENCH_ARGS)
+
+bench-peers: build ## Measure g3n and thin handlers over a bare log, SQLite, Redis and PostgreSQL; BENCH_ARGS=--quick for a short run, --help for the rest.
+	@benches/peers/tools.sh
+	$(CARGO) run --release --locked --manifest-path benches/peers/Cargo.toml -- --g3n target/release/g3n $(BENCH_ARGS)
 
 install: build ## Build g3n and install it, its line tables beside it; PREFIX=/usr/local puts it into /usr/local/bin.
 	deploy/strip.sh "$(or $(BINARY),target/release/g3n)" "$(INSTALL_DIR)"
