@@ -100,7 +100,7 @@ fn main() -> ExitCode {
 
 fn bench(bench: &Bench) -> Result<()> {
     let (rounds, seconds, records) = if bench.quick {
-        (1, 0.5, 4_000)
+        (1, 0.5, 12_000)
     } else {
         (3, 3.0, 20_000)
     };

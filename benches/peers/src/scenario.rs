@@ -115,7 +115,7 @@ pub(crate) struct Round {
 pub(crate) struct Extent {
     /// Of each scenario.
     pub(crate) time: Duration,
-    /// Stored before anything is measured; gets and pages ask for these.
+    /// Stored before anything is measured; gets and pages ask for these. Enough that each page is full.
     pub(crate) records: u64,
 }
 
