@@ -8,6 +8,9 @@ use crate::failure::{Result, While};
 use crate::peer::Kind;
 use crate::scenario::{Cost, Round, Scenario};
 
+/// One of the figures of a cost.
+type Figure = fn(&Cost) -> f64;
+
 /// The run and the machine it was on.
 #[derive(Serialize)]
 pub(crate) struct Report {
@@ -46,7 +49,7 @@ impl Report {
         );
         for scenario in Scenario::ALL {
             for kind in Kind::ALL {
-                let median = |of: fn(&Cost) -> f64| self.cost(kind, scenario, of);
+                let median = |of: Figure| self.cost(kind, scenario, of);
                 if let Some(processor) = median(|cost| cost.processor_us) {
                     println!(
                         "{:<22} {:>4} {:<9} {processor:>12.1} {:>10.0} {:>8.0} {:>8.0} {:>6.0}",
@@ -62,8 +65,8 @@ impl Report {
             }
         }
         println!(
-            "\n{:<9} {:>14}   {}",
-            "peer", "bytes a record", "durability, read back"
+            "\n{:<9} {:>14}   durability, read back",
+            "peer", "bytes a record"
         );
         for kind in Kind::ALL {
             if let Some(round) = self.of(kind).next() {
@@ -90,7 +93,7 @@ impl Report {
             .filter(|kind| **kind != Kind::G3n)
             .for_each(|kind| print!(" {:>9}", kind.name()));
         println!();
-        let figures: [(&str, fn(&Cost) -> f64); 3] = [
+        let figures: [(&str, Figure); 3] = [
             ("processor", |cost| cost.processor_us),
             ("a second", |cost| cost.per_second),
             ("p50", |cost| cost.p50_us),
@@ -130,7 +133,7 @@ impl Report {
         self.rounds.iter().filter(move |round| round.peer == kind)
     }
 
-    fn cost(&self, kind: Kind, scenario: Scenario, of: fn(&Cost) -> f64) -> Option<f64> {
+    fn cost(&self, kind: Kind, scenario: Scenario, of: Figure) -> Option<f64> {
         median(
             self.of(kind)
                 .filter_map(|round| round.costs.get(&scenario))
