@@ -126,6 +126,9 @@ fn bench(bench: &Bench) -> Result<()> {
     skipped
         .iter()
         .for_each(|skipped| eprintln!("SKIP {skipped}"));
+    if kinds.is_empty() {
+        return Err(Failure::new("nothing is left to measure"));
+    }
     let scratch = scratch(&bench.directory)?;
     let keeper = Keeper::start(&scratch)?;
     let mut done = Vec::new();
