@@ -138,7 +138,7 @@ settings! {
     }
     journal (Journal, "The journal.") {
         segment_bytes: u64 = 64 * MIB, 65_536..=4 * GIB, "Bytes at which a segment of the commit log is sealed and gzipped.";
-        cache_bytes: u64 = 16 * MIB, MIB..=64 * GIB, "Memory for pages of the journal's database.";
+        cache_bytes: u64 = 16 * MIB, MIB..=64 * GIB, "Memory of the journal: half for pages of its database, half for the inline contents read last.";
         queue_max: usize = 8_192, 1..=65_536, "Appends that may wait for the writer thread, more than http.requests_in_flight_max; past it callers get 429.";
     }
     projections (Projections, "The projections.") {

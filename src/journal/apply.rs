@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 
 use super::chain::End;
 use super::error::GroupError;
-use super::index::Index;
 use super::shared::Shared;
 use super::{Entry, Health, Outcome};
 use crate::os_error::describe;
@@ -32,31 +31,28 @@ pub(crate) struct Durable {
 }
 
 /// Applies groups, on the apply thread or at once.
-pub(crate) struct Applier<I> {
+pub(crate) struct Applier {
     sender: Option<Sender<Durable>>,
     /// Groups handed over and not yet answered.
     waiting: Arc<AtomicUsize>,
     shared: Arc<Shared>,
-    index: I,
     thread: Option<JoinHandle<()>>,
 }
 
-impl<I: Index> Applier<I> {
-    pub(crate) fn start(shared: Arc<Shared>, index: I) -> std::io::Result<Self> {
+impl Applier {
+    pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
         let (sender, receiver) = crossbeam_channel::bounded(GROUPS_WAITING_MAX);
         let waiting = Arc::new(AtomicUsize::new(0));
         let thread = {
             let (shared, waiting) = (Arc::clone(&shared), Arc::clone(&waiting));
-            let index = index.clone();
             std::thread::Builder::new()
                 .name("journal-apply".to_owned())
-                .spawn(move || run(&receiver, (&shared, &index), &waiting))?
+                .spawn(move || run(&receiver, &shared, &waiting))?
         };
         Ok(Self {
             sender: Some(sender),
             waiting,
             shared,
-            index,
             thread: Some(thread),
         })
     }
@@ -65,7 +61,7 @@ impl<I: Index> Applier<I> {
     pub(crate) fn take(&self, group: Durable) {
         let small = group.entries.len() <= SMALL_GROUP_ENTRIES;
         if small && self.waiting.load(Ordering::Acquire) == 0 {
-            return apply(group, &self.shared, &self.index);
+            return apply(group, &self.shared);
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
         if let Some(sender) = &self.sender
@@ -74,7 +70,7 @@ impl<I: Index> Applier<I> {
             // The thread has ended, which only a panic outside the projections can do.
             self.shared
                 .read_only("the journal's apply thread has ended");
-            apply(refused.into_inner(), &self.shared, &self.index);
+            apply(refused.into_inner(), &self.shared);
         }
     }
 
@@ -88,19 +84,15 @@ impl<I: Index> Applier<I> {
     }
 }
 
-fn run<I: Index>(
-    receiver: &Receiver<Durable>,
-    (shared, index): (&Shared, &I),
-    waiting: &AtomicUsize,
-) {
+fn run(receiver: &Receiver<Durable>, shared: &Shared, waiting: &AtomicUsize) {
     while let Ok(group) = receiver.recv() {
-        apply(group, shared, index);
+        apply(group, shared);
         waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 /// Applies a group and answers it; what is durable and cannot be applied is not answered as done.
-fn apply<I: Index>(group: Durable, shared: &Shared, index: &I) {
+fn apply(group: Durable, shared: &Shared) {
     let applied = match shared.health() {
         Health::ReadOnly(reason) if !group.entries.is_empty() => Err(GroupError::ReadOnly(reason)),
         Health::ReadOnly(_) | Health::Open => {
@@ -113,12 +105,6 @@ fn apply<I: Index>(group: Durable, shared: &Shared, index: &I) {
             shared.publish(group.end);
             for (answer, outcome) in group.answers {
                 let _ = answer.send(outcome);
-            }
-            let ended = shared.take_ended();
-            if !ended.is_empty()
-                && let Err(error) = index.release_payloads(&ended)
-            {
-                shared.read_only(&describe(&error));
             }
         }
         Err(error) => {

@@ -10,6 +10,8 @@ use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompr
 
 /// Most bytes of content in one member; with the worst deflate can do, a member stays below 64 KiB.
 pub(crate) const MEMBER_BYTES_MAX: usize = 0xff00;
+/// Bytes of content in each member that is written: to read a little of it, all of it is inflated.
+pub(crate) const MEMBER_BYTES: usize = 0x4000;
 /// The empty member every complete file ends with.
 pub(crate) const END: [u8; 28] = [
     0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 6, 0, 0x42, 0x43, 2, 0, 0x1b, 0, 3, 0, 0, 0, 0, 0, 0, 0,

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use bytes::Bytes;
-
 use super::chain::{Chain, End};
 use super::database::{Database, rename_broken};
 use super::entry::Hash;
@@ -20,8 +18,6 @@ pub(crate) type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// Rows written between two reports of progress.
 const ROWS_MAX: usize = 1000;
-/// Bytes of payload gathered before rows are written.
-const ROWS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What is needed to bring the database up to date.
 pub(crate) struct CatchUp<'a> {
@@ -192,7 +188,7 @@ impl CatchUp<'_> {
                 .step()
                 .map_err(|fault| fault.at(&name, chain.next))?;
         }
-        let (mut rows, mut bytes) = (Vec::new(), 0);
+        let mut rows = Vec::new();
         while chain.next <= total {
             let (name, first) = (scanner.segment().name.clone(), scanner.segment().first);
             let at = chain.next;
@@ -202,7 +198,6 @@ impl CatchUp<'_> {
                         return Err(damaged(&name, found.offset, at, what));
                     }
                     erasures.take_found(&found, &name)?;
-                    bytes += found.payload.map_or(0, <[u8]>::len);
                     rows.push(row(found, first));
                 }
                 Step::End => scanner = Scanner::new(self.segments.get(at)?, 0),
@@ -214,10 +209,9 @@ impl CatchUp<'_> {
                     return Err(damaged(&name, offset, at, what));
                 }
             }
-            if rows.len() >= ROWS_MAX || bytes >= ROWS_BYTES_MAX {
+            if rows.len() >= ROWS_MAX {
                 database.insert(&rows)?;
                 rows.clear();
-                bytes = 0;
                 (self.progress)(chain.next - 1, total);
             }
         }
@@ -225,6 +219,7 @@ impl CatchUp<'_> {
         self.misled = accounted_for.is_err();
         accounted_for?;
         database.insert(&rows)?;
+        database.write_rows()?;
         (self.progress)(total, total);
         Ok(())
     }
@@ -241,6 +236,6 @@ fn row(found: Found<'_>, segment: Position) -> Row {
             line_bytes: found.line_bytes,
         },
         hash: found.line.hash,
-        payload: found.payload.map(Bytes::copy_from_slice),
+        has_payload: found.payload.is_some(),
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::bgzf::{END, MEMBER_BYTES_MAX, Packer};
+use super::bgzf::{END, MEMBER_BYTES, Packer};
 use super::erased::{Erasure, FILLER};
 use super::scan::{Scanner, Step};
 use super::segment::{Listed, Segment, Segments, damaged, failed, list, plain_name, sealed_name};
@@ -189,7 +189,7 @@ impl Packing<'_> {
             }
             content.clear();
             segment
-                .read(read, MEMBER_BYTES_MAX, &mut content)
+                .read(read, MEMBER_BYTES, &mut content)
                 .map_err(|fault| fault.at(&segment.name, segment.first))?;
             patches = apply(patches, read, &mut content);
             read += content.len() as u64;

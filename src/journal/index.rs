@@ -1,7 +1,5 @@
 //! What the writer thread needs of the log's index: the ends of streams, and a row for each entry.
 
-use bytes::Bytes;
-
 use super::entry::Hash;
 use super::segment::Location;
 use super::{JournalError, Position, Version};
@@ -15,19 +13,6 @@ pub(crate) const MARK_EVERY: Version = 64;
 pub(crate) struct Tip {
     pub(crate) version: Version,
     pub(crate) position: Position,
-    /// The last payload in it; 0 when there is none.
-    pub(crate) payload: Position,
-}
-
-impl Tip {
-    /// The tip after one more entry.
-    pub(crate) fn then(self, position: Position, version: Version, has_payload: bool) -> Self {
-        Self {
-            version,
-            position,
-            payload: if has_payload { position } else { self.payload },
-        }
-    }
 }
 
 /// The index of a log: derived from it, and updated with it by the writer thread.
@@ -36,8 +21,6 @@ pub(crate) trait Index: Clone + Send + Sync + 'static {
     fn tip(&self, stream: &StreamId) -> Result<Tip, JournalError>;
     /// Inserts the rows of a group that is durable in the log, in order.
     fn insert(&self, rows: &[Row]) -> Result<(), JournalError>;
-    /// Removes payloads that are seldom read from now on; the log still has them.
-    fn release_payloads(&self, positions: &[Position]) -> Result<(), JournalError>;
 }
 
 /// The index's facts of an entry.
@@ -49,5 +32,5 @@ pub(crate) struct Row {
     pub(crate) before: Option<Tip>,
     pub(crate) location: Location,
     pub(crate) hash: Hash,
-    pub(crate) payload: Option<Bytes>,
+    pub(crate) has_payload: bool,
 }

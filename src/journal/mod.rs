@@ -28,6 +28,7 @@ pub mod memory;
 mod meters;
 mod offsets;
 mod options;
+mod payload_cache;
 mod remarks;
 pub mod replay;
 mod scan;
@@ -288,12 +289,6 @@ pub trait Sink: Send {
     /// # Errors
     /// [`SinkError`] for the operator when the group cannot be applied.
     fn apply(&mut self, group: &[Entry]) -> Result<(), SinkError>;
-
-    /// The positions of inline contents that ended with the group applied last, as far as it knows: they are seldom
-    /// read from now on.
-    fn take_ended(&mut self) -> Vec<Position> {
-        Vec::new()
-    }
 }
 
 /// Where an append's outcome arrives. A closed channel means [`Outcome::Unavailable`].
@@ -354,15 +349,6 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// [`JournalError`] for damage, or when a read fails.
     fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError>;
-
-    /// Marks the inline payloads of these entries as seldom read, because they are no record's content any more. They can
-    /// still be read, perhaps more slowly. Twice is once.
-    ///
-    /// # Errors
-    /// [`JournalError`] when a write fails.
-    fn release_payloads(&self, _positions: &[Position]) -> Result<(), JournalError> {
-        Ok(())
-    }
 
     /// The sizes of the journal's compactable index, for [`Journal::compact`]; all 0 when there is none.
     ///

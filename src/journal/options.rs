@@ -9,7 +9,7 @@ use crate::disk::{Disk, RealDisk};
 pub struct Options {
     /// A segment that has reached this many bytes is sealed; 64 MiB by default.
     pub segment_bytes: u64,
-    /// Bytes of database pages kept in memory; 64 MiB by default.
+    /// Bytes of memory: half for database pages, half for the payloads read last; 64 MiB by default.
     pub cache_bytes: u64,
     /// Most appends waiting; 4,096 by default. Past it an append is [`super::Outcome::Busy`].
     pub queue_max: usize,

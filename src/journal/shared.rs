@@ -7,7 +7,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::chain::End;
 use super::meters::JournalMeters;
-use super::{Entry, Head, Health, Position, Sink, SinkError};
+use super::{Entry, Head, Health, Sink, SinkError};
 
 /// The journal's end, its health, and the sink that the apply thread hands groups to.
 pub(crate) struct Shared {
@@ -77,14 +77,6 @@ impl Shared {
             Some(sink) if !entries.is_empty() => sink.apply(entries),
             Some(_) | None => Ok(()),
         }
-    }
-
-    /// The positions of inline contents that ended with the group applied last.
-    pub(crate) fn take_ended(&self) -> Vec<Position> {
-        let mut sink = self.sink.lock();
-        sink.as_mut()
-            .map(|sink| sink.take_ended())
-            .unwrap_or_default()
     }
 
     /// Takes no writes from now on, for a reason that operators see; the first reason stays.

@@ -12,12 +12,13 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::catch_up::{CatchUp, Progress};
 use super::chain::{Chain, End};
-use super::database::{Database, IndexEntry, PayloadLocation, remove_renamed};
+use super::database::{Database, IndexEntry, remove_renamed};
 use super::entry::Line;
 use super::erase::closed_segments;
 use super::lock::lock;
 use super::log::{CommitLog, Opened};
 use super::options::Options;
+use super::payload_cache::PayloadCache;
 use super::scan::{Scanner, Step};
 use super::seal::Job;
 use super::segment::{Segment, Segments, damaged, failed, list};
@@ -40,6 +41,7 @@ pub struct SledJournal {
     dir: PathBuf,
     disk: Arc<dyn Disk>,
     database: Database,
+    payloads: PayloadCache,
     segments: Segments,
     shared: Arc<Shared>,
     queue: Queue,
@@ -111,7 +113,7 @@ impl SledJournal {
         let mut catch_up = CatchUp {
             dir: database_dir,
             log: dir,
-            cache_bytes: options.cache_bytes,
+            cache_bytes: options.cache_bytes / 2,
             now: clock.now(),
             segments: &segments,
             end,
@@ -133,6 +135,7 @@ impl SledJournal {
             dir,
             disk,
             database,
+            payloads: PayloadCache::new(options.cache_bytes / 2),
             segments,
             lock,
             queue_max: (options.queue_max, options.queue_bytes_max),
@@ -206,11 +209,8 @@ impl SledJournal {
     }
 
     fn closed(&self) -> JournalError {
-        failed(
-            "erasing",
-            &self.dir,
-            std::io::Error::other("the journal takes no writes"),
-        )
+        let closed = std::io::Error::other("the journal takes no writes");
+        failed("erasing", &self.dir, closed)
     }
 
     fn known(&self, position: Position) -> Result<IndexEntry, JournalError> {
@@ -292,6 +292,7 @@ struct Parts<'a> {
     dir: &'a Path,
     disk: Arc<dyn Disk>,
     database: Database,
+    payloads: PayloadCache,
     segments: Segments,
     lock: File,
     /// Most appends that wait, and their bytes.
@@ -323,6 +324,7 @@ impl Parts<'_> {
             dir: self.dir.to_owned(),
             disk: self.disk,
             database: self.database,
+            payloads: self.payloads,
             segments: self.segments,
             shared,
             queue,
@@ -431,15 +433,10 @@ impl Journal for SledJournal {
     }
 
     fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError> {
-        match self.heed(self.database.payload(position))? {
-            PayloadLocation::InDatabase(payload) => Ok(Some(payload)),
-            PayloadLocation::InLog(known) => self.payload_in_log(position, known),
-            PayloadLocation::Nothing => Ok(None),
-        }
-    }
-
-    fn release_payloads(&self, positions: &[Position]) -> Result<(), JournalError> {
-        self.heed(self.database.release_payloads(positions))
+        self.payloads.get_or_read(position, || {
+            let known = self.heed(self.database.with_payload(position))?;
+            known.map_or(Ok(None), |known| self.payload_in_log(position, known))
+        })
     }
 
     fn sizes(&self) -> Result<Sizes, JournalError> {
@@ -472,6 +469,7 @@ impl Journal for SledJournal {
             let positions = answered.recv().map_err(|_| self.closed())??;
             // What was read until now stays readable through an open file.
             self.segments.close(listed.first);
+            self.payloads.clear();
             erased.extend(positions);
         }
         progress(total, total);
@@ -487,6 +485,7 @@ impl Journal for SledJournal {
         self.database
             .erase_index(erased, &mut |done| progress(done, rows.max(done)))?;
         self.queue.forget_tips();
+        self.payloads.clear();
         remove_renamed(&self.dir)
     }
 

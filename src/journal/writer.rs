@@ -143,7 +143,7 @@ pub(crate) struct Writer<I> {
     end: End,
     tips: Tips,
     shared: Arc<Shared>,
-    applier: Applier<I>,
+    applier: Applier,
     buffer: Vec<u8>,
     waiting: FairQueue<Queued>,
     /// What is to be done after everything that waits.
@@ -183,7 +183,7 @@ impl<I: Index> Writer<I> {
             clock,
             end,
             tips: Tips::default(),
-            applier: Applier::start(Arc::clone(&shared), index.clone())?,
+            applier: Applier::start(Arc::clone(&shared))?,
             index,
             shared,
             buffer: Vec::new(),
@@ -382,8 +382,10 @@ impl<I: Index> Writer<I> {
             hash: encoded.hash,
             recorded_at: now,
         };
-        let has_payload = encoded.entry.payload.is_some();
-        let tip = before.then(place.position, place.version, has_payload);
+        let tip = Tip {
+            version: place.version,
+            position: place.position,
+        };
         self.tips.set(stream, tip);
         group.before.push(before);
         group.offsets.push(offset);
@@ -423,7 +425,7 @@ fn rows(group: &mut Group, segment: Position, base: u64) -> (Vec<Row>, Vec<Entry
                 line_bytes: encoded.line_bytes,
             },
             hash: encoded.hash,
-            payload: encoded.entry.payload.clone(),
+            has_payload: encoded.entry.payload.is_some(),
         });
         entries.push(encoded.entry);
     }

@@ -18,7 +18,7 @@ use crate::domain::record::{
     Class, Content, ContentPlace, Decoded, Ended, EndedBy, PendingUpload, Record, RecordKey,
 };
 use crate::domain::{Event, Md5, RecordId, Sha256Digest, StreamId, Timestamp};
-use crate::journal::{Body, Position};
+use crate::journal::Body;
 
 pub use query::{ended_by, is_kept, is_waited_for, owner, promised_by};
 
@@ -283,42 +283,6 @@ pub(super) fn rows_of(change: &RecordChange<'_>) -> Vec<Write> {
     let mut writes = Vec::new();
     apply_record(change, &mut writes);
     writes
-}
-
-/// The positions of inline contents that a change of a record ended.
-pub(super) fn ended_inline(before: &Record, after: &Record) -> impl Iterator<Item = Position> {
-    after
-        .ended_since(before)
-        .filter_map(|ended| match ended.content.place {
-            ContentPlace::Inline(position) => Some(position),
-            ContentPlace::Object(_) => None,
-        })
-}
-
-/// The positions of all inline contents that ended and are still kept, after a place. Reads `limit` rows; the
-/// place to continue at is `None` at the end.
-///
-/// # Errors
-/// [`StoreError`] when a row cannot be read or decoded.
-pub fn ended_positions(
-    store: &Store,
-    after: Option<&[u8]>,
-    limit: usize,
-) -> Result<(Vec<Position>, Option<Vec<u8>>), StoreError> {
-    let prefix = vec![PREFIX, ENDED];
-    let mut from = after.unwrap_or(&prefix).to_vec();
-    if after.is_some() {
-        from.push(0);
-    }
-    let (mut positions, mut seen, mut place) = (Vec::new(), 0, None);
-    for row in store.scan(prefix, &from).take(limit) {
-        let (key, value) = row?;
-        let row: EndedRow = postcard::from_bytes(&value)?;
-        positions.extend((row.position > 0).then_some(row.position));
-        seen += 1;
-        place = Some(key.to_vec());
-    }
-    Ok((positions, place.filter(|_| seen == limit)))
 }
 
 fn object_of(upload: &PendingUpload) -> Option<(Uuid, Timestamp)> {

@@ -30,8 +30,6 @@ pub struct Runner {
     present: Present,
     /// Where a repair reads what a record's rows must be.
     journal: Option<Weak<dyn Journal>>,
-    /// The positions of inline contents that ended with the group shown last.
-    ended: Vec<Position>,
 }
 
 /// The changes of records that are written together.
@@ -95,7 +93,6 @@ impl Runner {
             writes: Vec::new(),
             present: Present::default(),
             journal: None,
-            ended: Vec::new(),
         }
     }
 
@@ -161,7 +158,7 @@ impl Runner {
             if let Some(body) = other {
                 // It reads what those before it have written.
                 if let Some(taken) = taken.take() {
-                    self.write_records(&mut records, taken, journal.is_none())?;
+                    self.write_records(&mut records, taken)?;
                 }
                 self.apply_other(entry, body, journal)?;
                 continue;
@@ -172,7 +169,7 @@ impl Runner {
             taken = Some(position);
         }
         match taken {
-            Some(last) => self.write_records(&mut records, last, journal.is_none()),
+            Some(last) => self.write_records(&mut records, last),
             None => Ok(()),
         }
     }
@@ -236,7 +233,6 @@ impl Runner {
         &mut self,
         group: &mut RecordGroup<'_>,
         last: Position,
-        is_live: bool,
     ) -> Result<(), StoreError> {
         let taken = std::mem::replace(group, RecordGroup::new(&self.store, &self.present));
         let (mut counters, shown) = taken.tally.finish()?;
@@ -258,9 +254,6 @@ impl Runner {
                 })
             });
             self.take(&Change { entry, body, state });
-            if let (Some(before), Some(after), true) = (before, after, is_live) {
-                self.ended.extend(contents::ended_inline(before, after));
-            }
         }
         self.store.write_up_to(last, &mut self.writes)?;
         self.show(shown);
@@ -382,11 +375,6 @@ impl Runner {
 
 impl Sink for Runner {
     fn apply(&mut self, group: &[Entry]) -> Result<(), SinkError> {
-        self.ended.clear();
         self.apply_group(group, None).map_err(SinkError::new)
-    }
-
-    fn take_ended(&mut self) -> Vec<Position> {
-        std::mem::take(&mut self.ended)
     }
 }

@@ -54,6 +54,10 @@ impl Engine {
             .iter()
             .any(|found| found == name.as_bytes())
     }
+
+    fn remove_table(&self, name: &str) -> Result<bool, StorageError> {
+        Ok(self.has_table(name) && self.0.drop_tree(name)?)
+    }
 }
 
 impl generation::Engine for Engine {
@@ -129,11 +133,6 @@ impl Table {
         Ok(self.0.insert(key, value.into().0)?.map(Value))
     }
 
-    /// Removes a key and returns the value it had.
-    pub(crate) fn remove(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, StorageError> {
-        Ok(self.0.remove(key)?.map(Value))
-    }
-
     /// The rows whose keys are in a range, in order.
     pub(crate) fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Rows {
         Rows(self.0.range(range))
@@ -164,6 +163,14 @@ impl generation::Database<Engine> {
     /// Whether the generation in use has a table of this name.
     pub(crate) fn has_table(&self, name: &str) -> bool {
         self.current().engine.has_table(name)
+    }
+
+    /// Removes a table that an earlier program had; what the files had with it is not taken for their size any more.
+    pub(crate) fn remove_table(&self, name: &str) -> Result<(), StorageError> {
+        if self.current().engine.remove_table(name)? {
+            self.forget_size()?;
+        }
+        Ok(())
     }
 }
 

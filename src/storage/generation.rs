@@ -176,6 +176,14 @@ impl<E: Engine> Database<E> {
         self.current().engine.flush()
     }
 
+    /// Removes what was noted of its size at the last compaction.
+    pub(super) fn forget_size(&self) -> Result<(), StorageError> {
+        match fs::remove_file(self.root.join(REWRITTEN)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     pub(super) fn current(&self) -> Arc<Generation<E>> {
         let current = self.current.read();
         Arc::clone(&current)

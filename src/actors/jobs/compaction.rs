@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use super::{Job, Place, Step, StepContext, counted};
 use crate::actors::ActorDeps;
-use crate::clock::Pace;
 use crate::domain::vacuum::VacuumStatus;
 use crate::journal::Sizes;
-use crate::projections::{StoreError, contents, ops};
+use crate::projections::{StoreError, ops};
 
 /// Bytes that the database may have in excess of twice its last size: a small one is not compacted.
 pub const SLACK_BYTES: u64 = 64 * 1024 * 1024;
@@ -22,8 +21,6 @@ const ROWS_TIMES: u64 = 12;
 const LOOK_EVERY_MS: i64 = 60_000;
 /// What stays free on the disk in addition to the new files, in bytes.
 const SPARE_BYTES: u64 = 64 * 1024 * 1024;
-/// Rows of ended contents read between two rests.
-const ENDED_ROWS: usize = 256;
 
 /// Compacts the journal's database while it is used.
 pub struct Compaction {
@@ -66,7 +63,7 @@ impl Compaction {
             // A vacuum compacts the database too, and does not wait.
             !context.stop_asked() && !self.is_vacuuming()
         };
-        let whole = self.release_payloads(&mut go_on)? && self.deps.journal.compact(&mut go_on)?;
+        let whole = self.deps.journal.compact(&mut go_on)?;
         if !whole {
             let (at, counts) = (None, counted([]));
             return Ok(Step::More { at, counts });
@@ -76,25 +73,6 @@ impl Compaction {
             counts: counted([("databases", 1), ("freed_bytes", freed)]),
             noted: true,
         })
-    }
-
-    /// Has the journal release contents that ended: a database rebuilt from the log alone cannot know which those are.
-    /// Returns whether it completed.
-    fn release_payloads(&self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
-        let (mut place, mut pace) = (None, Pace::start());
-        loop {
-            let (positions, next) =
-                contents::ended_positions(&self.deps.store, place.as_deref(), ENDED_ROWS)?;
-            self.deps.journal.release_payloads(&positions)?;
-            pace.rest();
-            if !go_on(0) {
-                return Ok(false);
-            }
-            match next {
-                Some(next) => place = Some(next),
-                None => return Ok(true),
-            }
-        }
     }
 
     /// Whether a vacuum runs. A failed read counts as no: the vacuum could not continue either.

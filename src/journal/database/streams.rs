@@ -1,10 +1,12 @@
 //! Streams in the database: a row for the end of each, and marks along long ones.
 
+use std::ops::Bound;
+
 use super::super::index::Tip;
 use super::super::{JournalError, Position, Version};
-use super::{Database, STREAMS, number, odd};
+use super::rows::StreamRow;
+use super::{Database, number, odd};
 use crate::domain::StreamId;
-use crate::storage::guarded;
 
 impl Database {
     /// Version of a stream; 0 when it has no entries.
@@ -14,11 +16,9 @@ impl Database {
 
     /// The last entry of a stream.
     pub(crate) fn tip(&self, stream: &StreamId) -> Result<Option<Tip>, JournalError> {
-        match guarded(|| self.table(STREAMS).get(stream_key(stream, Version::MAX)))? {
-            Some(row) => read_tip(&row)
-                .map(Some)
-                .ok_or_else(|| odd("a stream's row cannot be read")),
-            None => Ok(None),
+        match self.rows.get(&stream_key(stream, Version::MAX))? {
+            Some(StreamRow::End(tip)) => Ok(Some(tip)),
+            Some(StreamRow::Version(_)) | None => Ok(None),
         }
     }
 
@@ -61,15 +61,15 @@ impl Database {
         stream: &StreamId,
         version: Version,
     ) -> Result<Option<(Version, Position)>, JournalError> {
-        let range = stream_key(stream, version)..=stream_key(stream, Version::MAX);
-        let Some((key, value)) = guarded(|| self.table(STREAMS).range(range).next().transpose())?
-        else {
+        let from = stream_key(stream, version);
+        let until = stream_key(stream, Version::MAX);
+        let range = (Bound::Included(&*from), Bound::Included(&*until));
+        let Some((key, row)) = self.rows.first(range)? else {
             return Ok(None);
         };
-        let found = if is_tip(&key) {
-            read_tip(&value).map(|tip| (tip.version, tip.position))
-        } else {
-            version_in(&key, stream).zip(number(&value))
+        let found = match row {
+            StreamRow::End(tip) => Some((tip.version, tip.position)),
+            StreamRow::Version(position) => version_in(&key, stream).zip(Some(position)),
         };
         found
             .map(Some)
@@ -88,10 +88,9 @@ impl Database {
             Some(after) => first_key_after(after),
             None => prefix.as_bytes().to_vec(),
         };
-        let streams = self.table(STREAMS);
         while names.len() < limit {
-            let Some((key, _)) = guarded(|| streams.range(from.as_slice()..).next().transpose())?
-            else {
+            let range = (Bound::Included(from.as_slice()), Bound::Unbounded);
+            let Some((key, _)) = self.rows.first(range)? else {
                 break;
             };
             let name = key.len().checked_sub(9).and_then(|end| key.get(..end));
@@ -128,19 +127,4 @@ fn first_key_after(name: &str) -> Vec<u8> {
 fn version_in(key: &[u8], stream: &StreamId) -> Option<Version> {
     let rest = key.strip_prefix(stream.as_str().as_bytes())?;
     number(rest.strip_prefix(&[0])?)
-}
-
-/// Whether a row of a stream holds its end, and not where one of its versions is.
-pub(super) fn is_tip(key: &[u8]) -> bool {
-    key.ends_with(&Version::MAX.to_be_bytes())
-}
-
-pub(super) fn read_tip(value: &[u8]) -> Option<Tip> {
-    let (version, rest) = value.split_at_checked(8)?;
-    let (position, payload) = rest.split_at_checked(8)?;
-    Some(Tip {
-        version: number(version)?,
-        position: number(position)?,
-        payload: number(payload)?,
-    })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::domain::StreamId;
-use crate::journal::database::{Database, PayloadLocation};
+use crate::journal::database::Database;
 use crate::journal::index::MARK_EVERY;
 use crate::journal::scan::Found;
 use crate::journal::segment::Location;
@@ -23,14 +23,10 @@ pub(super) fn compare(
         Some(known) if known.location != location => return Ok(Some("it has another place")),
         Some(_) => {}
     }
-    let payload = match (database.payload(position)?, found.payload) {
-        (PayloadLocation::Nothing, None) | (PayloadLocation::InLog(_), Some(_)) => true,
-        (PayloadLocation::InDatabase(payload), Some(found)) => payload == found,
-        (PayloadLocation::InDatabase(_) | PayloadLocation::InLog(_), None)
-        | (PayloadLocation::Nothing, Some(_)) => false,
-    };
-    if !payload {
-        return Ok(Some("it has another payload"));
+    if database.with_payload(position)?.is_some() != found.payload.is_some() {
+        return Ok(Some(
+            "it has a payload where the log has none, or none where the log has one",
+        ));
     }
     let Some(body) = &found.line.body else {
         return Ok(None);
