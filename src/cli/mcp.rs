@@ -18,6 +18,7 @@ use super::cli_env::CliEnv;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::profile::Profile;
+use super::secret::Secret;
 use super::secret_source::SecretSource;
 use crate::client::Credential;
 use crate::http::mcp::handler::McpHandler;
@@ -86,7 +87,11 @@ pub(super) fn run(arguments: &McpArgs, profile: &Profile) -> Result<Exit, Failur
         Surface::Tenant => profile.gateway(),
         Surface::Operator => profile.anyone(),
     };
-    let api = ClientApi::new(gateway, profile.operators(), code);
+    let api = ClientApi::new(
+        gateway,
+        profile.operators(),
+        code.as_ref().map(Secret::reveal),
+    );
     let toolbox = Arc::new(toolbox()?);
     let handler = McpHandler::new(toolbox.clone(), Local::new(toolbox, api, settings));
     if io::stdin().is_terminal() {
@@ -152,7 +157,7 @@ fn check_credential(surface: Surface, profile: &Profile) -> Result<(), Failure> 
 
 impl McpArgs {
     /// The secret code, for operators who have given it.
-    fn code(&self) -> Result<Option<String>, Failure> {
+    fn code(&self) -> Result<Option<Secret>, Failure> {
         if !self.operator {
             return Ok(None);
         }
@@ -167,7 +172,6 @@ impl McpArgs {
                 "standard input is where the agent's messages come from; give --secret-code-file a file, or set G3N_SECRET_CODE".to_owned(),
             ));
         }
-        let code = source.find(&mut CliEnv::of_process())?;
-        Ok(code.map(|code| code.reveal().to_owned()))
+        source.find(&mut CliEnv::of_process())
     }
 }

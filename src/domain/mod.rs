@@ -29,6 +29,7 @@ pub mod revoked_jwt;
 pub mod secret;
 pub mod signing_key;
 pub mod stream;
+pub mod trace_context;
 pub mod user;
 pub mod vacuum;
 

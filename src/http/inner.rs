@@ -8,8 +8,6 @@ use actix_web::http::header::{HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AF
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::auth::authenticator::{FORWARDING, IDENTITY};
 use super::bodies::Source;
@@ -152,85 +150,6 @@ impl std::fmt::Debug for InnerAnswer {
     }
 }
 
-/// The envelope of an answer, read from its JSON.
-#[derive(Deserialize)]
-pub struct InnerEnvelope<'a> {
-    /// What was asked for; absent when it was refused.
-    #[serde(borrow)]
-    pub data: Option<&'a RawValue>,
-    /// The revision of the one record in `data`.
-    pub revision: Option<u64>,
-    /// Why it was refused; absent when it was not.
-    #[serde(borrow)]
-    error: Option<Bad<'a>>,
-    #[serde(borrow)]
-    stats: Stats<'a>,
-}
-
-/// Why a request was refused.
-#[derive(Debug)]
-pub struct InnerError<'a> {
-    /// The class of the error, such as `not-found`.
-    pub tag: &'a str,
-    /// The cause within the class.
-    pub minor: Option<&'a str>,
-    /// The message in English.
-    pub message: &'a str,
-    /// The details as a JSON object; absent when there are none.
-    pub details: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Bad<'a> {
-    #[serde(borrow)]
-    details: Option<&'a RawValue>,
-    #[serde(borrow)]
-    major: Major<'a>,
-    #[serde(borrow)]
-    minor: Option<Minor<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Major<'a> {
-    #[serde(borrow)]
-    message: Message<'a>,
-    tag: &'a str,
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(rename = "en_US", borrow)]
-    en_us: std::borrow::Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Minor<'a> {
-    #[serde(borrow)]
-    tag: std::borrow::Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Stats<'a> {
-    request_id: &'a str,
-}
-
-impl InnerEnvelope<'_> {
-    /// Why the request was refused; `None` when it was not.
-    pub fn error(&self) -> Option<InnerError<'_>> {
-        self.error.as_ref().map(|bad| InnerError {
-            tag: bad.major.tag,
-            minor: bad.minor.as_ref().map(|minor| &*minor.tag),
-            message: &bad.major.message.en_us,
-            details: bad.details,
-        })
-    }
-
-    /// The id of the request in the log.
-    pub fn request_id(&self) -> &str {
-        self.stats.request_id
-    }
-}
-
 impl InnerAnswer {
     fn of(response: HttpResponse) -> Self {
         let headers = response.headers();
@@ -242,14 +161,6 @@ impl InnerAnswer {
             // No route's answer is streamed.
             body: response.into_body().try_into_bytes().unwrap_or_default(),
         }
-    }
-
-    /// Reads the envelope.
-    ///
-    /// # Errors
-    /// Of the JSON, when the answer is a document of another form.
-    pub fn envelope(&self) -> Result<InnerEnvelope<'_>, serde_json::Error> {
-        serde_json::from_slice(&self.body)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The Model Context Protocol, which agents speak: `/mcp`, and `/mcp/read` for tools that change nothing.
 //!
 //! A request is looked at here (where it comes from, who asks, how much of it there is), then given to the library behind
-//! `bridge.rs`, whose `handler.rs` has it worked on at the desk of its thread (`desk.rs`). There the tools make requests to
+//! `bridge.rs`, whose `handler.rs` has it worked on by its thread (`worker.rs`). There the tools make requests to
 //! the routes, as the same caller could, so that nothing is allowed here which is not allowed there.
 #![expect(
     clippy::result_large_err,
@@ -11,7 +11,6 @@
 mod answer;
 pub mod backend;
 pub mod bridge;
-mod desk;
 mod documents;
 mod entrance;
 mod from_http;
@@ -20,6 +19,7 @@ mod load;
 mod meters;
 mod oauth;
 mod watch;
+mod worker;
 
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
@@ -29,12 +29,12 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use self::answer::refuse;
 use self::bridge::{Answered, Stateless, Stopping};
-use self::desk::{HttpBackend, desk};
 use self::entrance::Entered;
 pub use self::from_http::FromHttp;
 use self::handler::McpHandler;
 use self::load::Load;
 use self::meters::{McpMeters, Outcome};
+use self::worker::HttpBackend;
 use super::bodies::{Body, Source};
 use super::cors::Origins;
 use super::envelope::hang_up;
@@ -260,6 +260,7 @@ impl Local {
                 answer::whole(trace, &head, body)
             }
             Answered::Stream(head, stream) => {
+                // Of `subscriptions/listen`, which alone is answered by one.
                 let held = self.shared.load.stream(&who)?;
                 self.shared.meters.count(told.label(), Outcome::Ok);
                 answer::streamed(trace, &head, held.hold(stream))
@@ -274,7 +275,7 @@ impl Local {
             return Ok(service);
         }
         let toolbox = toolbox()?;
-        let backend = desk(self.shared.clone(), toolbox.clone(), self.surface);
+        let backend = worker::start(self.shared.clone(), toolbox.clone(), self.surface);
         let handler = McpHandler::new(toolbox, backend);
         Ok(self
             .service

@@ -197,6 +197,14 @@ pub(super) fn read(answer: &ApiAnswer) -> Result<Good, Refused> {
     }
 }
 
+/// The member `data` of an answer.
+///
+/// # Errors
+/// [`Refused`] where the answer refuses, or is none of this service.
+pub fn read_data(answer: &ApiAnswer) -> Result<Value, Refused> {
+    read(answer).map(|good| good.data)
+}
+
 /// The data of an answer without `content`, and that byte for byte.
 fn data_of(data: &RawValue) -> Option<(Value, Option<String>)> {
     let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(data.get()) else {

@@ -1,5 +1,7 @@
 //! One call of a tool: its checked arguments, its org, the requests that it makes, and how it is confirmed.
 
+use std::sync::OnceLock;
+
 use serde_json::{Map, Value, json};
 
 use super::api::{self, Address, Api, ApiRequest, Good, Refused};
@@ -11,16 +13,21 @@ use super::shape::{self, ToolResult};
 use super::table::Spec;
 use crate::clock::Clock;
 use crate::content::sign::Signer;
+use crate::domain::trace_context::trace_id_of;
 
 /// Items of a page when the caller does not say.
-const PAGE_DEFAULT: u64 = 8;
+pub(super) const PAGE_DEFAULT: u64 = 8;
+/// Most items of a page, and most names that an argument is completed with.
+pub(super) const PAGE_MAX: u64 = 32;
 /// How often a page is asked for again because it does not fit.
 const CUTS_MAX: usize = 4;
+/// How long the URLs of a call are valid, unless the server's setting is shorter: each is a credential, and stays in a transcript.
+pub(super) const URL_SECONDS: u64 = 300;
 /// Longest name and version of a client that are kept, in characters.
 const CLIENT_CHARS_MAX: usize = 64;
 
 /// Everything that a call has besides its arguments.
-pub struct Desk<'a, A> {
+pub struct CallEnv<'a, A> {
     /// What sends requests, with the caller's credential.
     pub api: &'a A,
     /// Whom tools are shown to.
@@ -77,8 +84,6 @@ pub enum Action {
 /// A question to the person at the client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
-    /// The name of the question in the request and in the answer.
-    pub key: &'static str,
     /// What the person is asked.
     pub message: String,
     /// The form to fill in.
@@ -131,9 +136,11 @@ pub(super) struct Plan {
 
 /// One call of a tool.
 pub(super) struct Call<'a, A> {
-    pub(super) desk: &'a Desk<'a, A>,
+    pub(super) env: &'a CallEnv<'a, A>,
     pub(super) spec: &'static Spec,
     pub(super) arguments: Map<String, Value>,
+    /// The only org of the credential, once the service has said it.
+    pub(super) only_org: OnceLock<String>,
 }
 
 impl<A: Api> Call<'_, A> {
@@ -154,7 +161,8 @@ impl<A: Api> Call<'_, A> {
 
     /// The org that the call is about: the argument, or the only one of the credential.
     pub(super) async fn org(&self) -> Result<String, Stop> {
-        let known = self.text("orgcode").or(self.desk.caller.org);
+        let known = self.text("orgcode").or(self.env.caller.org);
+        let known = known.or(self.only_org.get().map(String::as_str));
         if let Some(org) = known {
             return Ok(org.to_owned());
         }
@@ -162,7 +170,7 @@ impl<A: Api> Call<'_, A> {
         let orgs = who.data["orgs"].as_array().into_iter().flatten();
         let orgs: Vec<_> = orgs.filter_map(|org| org["orgcode"].as_str()).collect();
         match orgs[..] {
-            [only] => Ok(only.to_owned()),
+            [only] => Ok(self.only_org.get_or_init(|| only.to_owned()).clone()),
             [] => Err(Refused::here("invalid-orgcode", "Your credential is for no org.").into()),
             _ => {
                 let message = format!(
@@ -243,18 +251,18 @@ impl<A: Api> Call<'_, A> {
     }
 
     async fn send(&self, request: ApiRequest) -> Result<Good, Refused> {
-        let answer = self.desk.api.call(request).await;
+        let answer = self.env.api.call(request).await;
         let answer = answer.map_err(|failure| Refused::here("unreachable", failure.0))?;
         api::read(&answer)
     }
 
     /// A body with the reason, the client as the actor, and the trace.
     fn remarked(&self, mut body: Map<String, Value>) -> Map<String, Value> {
-        body.insert("actor".to_owned(), actor(self.desk.caller.client).into());
+        body.insert("actor".to_owned(), actor(self.env.caller.client).into());
         if let Some(reason) = self.text("reason") {
             body.insert("reason".to_owned(), reason.into());
         }
-        if let Some(id) = self.desk.caller.traceparent.and_then(trace_id) {
+        if let Some(id) = self.env.caller.traceparent.and_then(trace_id_of) {
             body.insert("correlation_id".to_owned(), id.into());
         }
         body
@@ -284,7 +292,7 @@ impl<A: Api> Call<'_, A> {
             if truncated {
                 head.insert("truncated".to_owned(), true.into());
             }
-            let (result, count) = shape::page(&head, &items, self.desk.result_bytes_max);
+            let (result, count) = shape::page(&head, &items, self.env.result_bytes_max);
             if count == items.len() {
                 return Ok(result);
             }
@@ -321,17 +329,17 @@ impl<A: Api> Call<'_, A> {
     /// Whether what is planned was confirmed: by the person at the client, or by the plan that the caller got. `world` is what is
     /// there now, and `typed` what the person must have typed.
     pub(super) fn is_confirmed(&self, world: &str, typed: &str) -> Result<bool, Stop> {
-        let (matter, now) = (self.matter(world), self.desk.clock.now());
-        let caller = &self.desk.caller;
+        let (matter, now) = (self.matter(world), self.env.clock.now());
+        let caller = &self.env.caller;
         if self.asks() {
             let Some(answer) = &caller.answer else {
                 return Ok(false);
             };
-            matter.check_question(self.desk.signer, answer.state, now)?;
+            matter.check_question(self.env.signer, answer.state, now)?;
             check_answer(answer, typed)?;
             return Ok(true);
         }
-        if self.desk.audience.confirm == Confirm::Ask {
+        if self.env.audience.confirm == Confirm::Ask {
             let message = "This needs the word of a person, and your client cannot ask one.";
             return Err(Refused::here("not-authorized", message)
                 .then("A person does this with the command line g3n, or connects a client that supports elicitation.")
@@ -339,7 +347,7 @@ impl<A: Api> Call<'_, A> {
         }
         match self.text("plan_id") {
             Some(token) => {
-                matter.check_plan(self.desk.signer, token, now)?;
+                matter.check_plan(self.env.signer, token, now)?;
                 Ok(true)
             }
             None => Ok(false),
@@ -358,19 +366,19 @@ impl<A: Api> Call<'_, A> {
 
     /// Whether the person at the client is asked.
     fn asks(&self) -> bool {
-        match self.desk.audience.confirm {
+        match self.env.audience.confirm {
             Confirm::Plan => false,
-            Confirm::Ask | Confirm::Both => self.desk.caller.can_ask,
+            Confirm::Ask | Confirm::Both => self.env.caller.can_ask,
         }
     }
 
     fn matter(&self, world: &str) -> Matter {
-        let identity = &self.desk.caller.identity;
+        let identity = &self.env.caller.identity;
         Matter::new(self.spec.name, identity, &self.arguments, world)
     }
 
     fn plan(&self, matter: &Matter, plan: Plan) -> Stop {
-        let (plan_id, expires_at) = matter.plan(self.desk.signer, self.desk.clock.now());
+        let (plan_id, expires_at) = matter.plan(self.env.signer, self.env.clock.now());
         let mut facts = object(plan.facts);
         facts.insert("will".to_owned(), plan.will.into());
         let value = json!({
@@ -384,7 +392,7 @@ impl<A: Api> Call<'_, A> {
     }
 
     fn question(&self, matter: &Matter, plan: &Plan) -> Stop {
-        let state = matter.question(self.desk.signer, self.desk.clock.now());
+        let state = matter.question(self.env.signer, self.env.clock.now());
         let message = format!("{} Type {} to confirm.", plan.will, plan.typed);
         let schema = json!({
             "type": "object",
@@ -392,7 +400,6 @@ impl<A: Api> Call<'_, A> {
             "required": [TYPED],
         });
         Stop::Ask(Box::new(Question {
-            key: "confirm",
             message,
             schema: object(schema),
             state,
@@ -429,22 +436,6 @@ pub(super) fn actor(client: Option<(&str, &str)>) -> String {
     }
 }
 
-/// The id of a trace within a W3C `traceparent`; `None` when it is none.
-fn trace_id(traceparent: &str) -> Option<&str> {
-    let parts: Vec<_> = traceparent.split('-').collect();
-    let is_hex = |text: &str, chars: usize| {
-        text.len() == chars && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
-    match parts[..] {
-        [version, trace, span, flags, ..]
-            if is_hex(version, 2) && is_hex(trace, 32) && is_hex(span, 16) && is_hex(flags, 2) =>
-        {
-            Some(trace)
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -460,20 +451,5 @@ mod tests {
         }
         let long = "x".repeat(1_000);
         assert!(actor(Some((&long, &long))).len() < 200);
-    }
-
-    #[test]
-    fn only_a_whole_trace_context_has_a_trace() {
-        let id = "0af7651916cd43dd8448eb211c80319c";
-        assert_eq!(trace_id(&format!("00-{id}-b7ad6b7169203331-01")), Some(id));
-        for text in [
-            "",
-            "00",
-            id,
-            "00-xyz-b7ad6b7169203331-01",
-            "00-0af7-b7ad6b7169203331-01",
-        ] {
-            assert_eq!(trace_id(text), None, "{text}");
-        }
     }
 }

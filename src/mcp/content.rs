@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::api::{Api, Good, Refused};
-use super::call::{Call, Stop};
+use super::call::{Call, Stop, URL_SECONDS};
 use super::shape::{self, Link, ToolResult, with_id};
 use super::uri;
 
@@ -37,14 +37,16 @@ impl<A: Api> Call<'_, A> {
             return Ok(ToolResult::of(facts(good.data, good.request_id)));
         }
         query.extend(version.map(|version| ("version", version.to_string())));
+        query.push(("url_seconds", URL_SECONDS.to_string()));
         let good = self.get("/mrs/record", query).await?;
         let read = self.content(&good, wanted).await?;
         let link = link(&good.data, version);
         let mut value = facts(good.data.clone(), good.request_id);
-        if self.desk.audience.urls
+        if self.env.audience.urls
             && let Some(url) = good.data["download"].get("url")
         {
             value["download_url"] = url.clone();
+            value["download_expires_at"] = good.data["download"]["expires_at"].clone();
         }
         Ok(self.with_content(value, read, link))
     }
@@ -69,7 +71,7 @@ impl<A: Api> Call<'_, A> {
             });
         };
         // One byte more, to see whether there is more.
-        let bytes = self.desk.api.content(url.to_owned(), wanted + 1).await;
+        let bytes = self.env.api.content(url.to_owned(), wanted + 1).await;
         let bytes = bytes.map_err(|failure| Refused::here("unreachable", failure.0))?;
         let is_cut = bytes.len() > wanted;
         let bytes = &bytes[..bytes.len().min(wanted)];
@@ -98,7 +100,7 @@ impl<A: Api> Call<'_, A> {
             return result;
         };
         let used = result.bytes() + shape::boundary_bytes() + NOTES_BYTES;
-        let left = self.desk.result_bytes_max.saturating_sub(used);
+        let left = self.env.result_bytes_max.saturating_sub(used);
         let shown = shape::beginning(&text, wanted, left);
         if read.is_cut || shown.len() < text.len() {
             facts["content_truncated"] = true.into();
@@ -128,7 +130,6 @@ fn link(data: &Value, version: Option<u64>) -> Link {
     Link {
         uri: uri::of_record(text("orgcode"), text("container"), record_id, version),
         name: record_id.to_owned(),
-        title: None,
         description: None,
         mime_type: data["content_type"]
             .as_str()
@@ -171,9 +172,10 @@ impl<A: Api> Call<'_, A> {
         let mut query = self.place().await?;
         let version = self.number("version");
         query.extend(version.map(|version| ("version", version.to_string())));
+        query.push(("url_seconds", URL_SECONDS.to_string()));
         let good = self.get("/mrs/record", query).await?;
         let read = self.content(&good, BYTES_MAX).await?;
-        let left = self.desk.result_bytes_max.saturating_sub(NOTES_BYTES);
+        let left = self.env.result_bytes_max.saturating_sub(NOTES_BYTES);
         let text = read.text.as_deref();
         let shown = text.map(|text| shape::beginning(text, left, left));
         let is_shorter = shown.map(str::len) < text.map(str::len);

@@ -23,14 +23,16 @@ pub mod table;
 mod uri;
 mod writes;
 
+use std::sync::OnceLock;
+
 use serde_json::{Map, Value};
 
-pub use api::{Address, Api, ApiAnswer, ApiFailure, ApiRequest, Refused};
+pub use api::{Address, Api, ApiAnswer, ApiFailure, ApiRequest, Refused, read_data};
 pub use audience::{Audience, Confirm, Door, Mode, Surface, Who};
-pub use call::{Action, Answer, Caller, Desk, Outcome, Question};
+pub use call::{Action, Answer, CallEnv, Caller, Outcome, Question};
 pub use prompts::{Prompt, PromptArgument};
 pub use protocol::Service;
-pub use reads::Known;
+pub use reads::WhoAmI;
 pub use resources::{Completion, ResourcePage, ResourceTemplate, ResourceText};
 pub use schema::ToolboxError;
 pub use shape::{Link, ToolResult};
@@ -43,18 +45,10 @@ use table::Does;
 /// One tool as clients see it.
 #[derive(Clone, Debug)]
 pub struct Tool {
-    /// The name that a model calls it by.
-    pub name: &'static str,
-    /// A title for people.
-    pub title: &'static str,
-    /// What it does and how it is used.
-    pub description: &'static str,
     /// The schema of its arguments.
     pub input_schema: Map<String, Value>,
     /// The schema of its structured answer, if it has one.
     pub output_schema: Option<Map<String, Value>>,
-    /// What it does to the world.
-    pub hints: Hints,
     spec: &'static Spec,
 }
 
@@ -90,12 +84,8 @@ impl Toolbox {
     pub fn new(openapi: &Value) -> Result<Self, ToolboxError> {
         let tools = table::all().map(|spec| {
             Ok(Tool {
-                name: spec.name,
-                title: spec.title,
-                description: spec.words,
                 input_schema: schema::input(spec, openapi)?,
                 output_schema: spec.output.map(|output| schema::object(output())),
-                hints: spec.hints,
                 spec,
             })
         });
@@ -131,20 +121,21 @@ impl Toolbox {
     /// [`NoSuchTool`] when there is none of that name for this audience.
     pub async fn call<A: Api>(
         &self,
-        desk: &Desk<'_, A>,
+        env: &CallEnv<'_, A>,
         name: &str,
         arguments: Map<String, Value>,
     ) -> Result<Outcome, NoSuchTool> {
-        let tool = self.find(desk.audience, name)?;
+        let tool = self.find(env.audience, name)?;
         let wrong = arguments::check(&tool.input_schema, &arguments);
         let ran = match wrong {
             Err(refused) => Err(refused.into()),
             Ok(()) => {
                 let spec = tool.spec;
                 let call = Call {
-                    desk,
+                    env,
                     spec,
                     arguments,
+                    only_org: OnceLock::new(),
                 };
                 call.run().await
             }
@@ -160,12 +151,12 @@ impl Toolbox {
     fn find(&self, audience: &Audience, name: &str) -> Result<&Tool, NoSuchTool> {
         let surface = audience.surface();
         let mut named = self.tools.iter();
-        let named = named.find(|tool| tool.name == name && tool.spec.surface == surface);
+        let named = named.find(|tool| tool.spec.name == name && tool.spec.surface == surface);
         match named {
             Some(tool) if tool.spec.is_served(audience) => Ok(tool),
             Some(tool) => Err(NoSuchTool(format!(
                 "Unknown tool here: {}. {}",
-                tool.name,
+                tool.spec.name,
                 instructions::why_absent(tool.spec, audience)
             ))),
             None => {
@@ -188,7 +179,7 @@ impl<A: Api> Call<'_, A> {
             Does::Versions => self.versions().await,
             Does::History => self.history().await,
             Does::Due => self.due().await,
-            Does::Status | Does::OperatorStatus => self.status().await,
+            Does::Status => self.status().await,
             Does::Windows => self.windows().await,
             Does::Create => self.create().await,
             Does::Replace => self.replace().await,

@@ -12,7 +12,7 @@ use super::shape::{self, ToolResult, brief_window, fitted, with_id};
 use crate::domain::vacuum::CONFIRMATION_PHRASE;
 
 /// Items of one page of a walk through a container, when the caller does not say.
-const ITEMS_DEFAULT: u64 = 100;
+pub(super) const ITEMS_DEFAULT: u64 = 100;
 /// How often a dry run is looked at, and how long after each other, before the caller is told to look later.
 const LOOKS_MAX: usize = 64;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -91,7 +91,7 @@ impl<A: Api> Call<'_, A> {
     /// One page of a comparison, with how many items it is of. When it does not leave room in a result for what a plan adds,
     /// a smaller one is asked for.
     async fn drift_page(&self) -> Result<(Value, u64), Stop> {
-        let room = self.desk.result_bytes_max.saturating_sub(NOTES_BYTES);
+        let room = self.env.result_bytes_max.saturating_sub(NOTES_BYTES);
         let mut items = self.number("max_items").unwrap_or(ITEMS_DEFAULT);
         loop {
             let body = self.comparison("report-only", items);
@@ -231,7 +231,7 @@ impl<A: Api> Call<'_, A> {
     ) -> Result<ToolResult, Stop> {
         let good = self.invoke(path, body).await?;
         let value = with_id(good.data, good.request_id);
-        Ok(fitted(value, self.desk.result_bytes_max))
+        Ok(fitted(value, self.env.result_bytes_max))
     }
 
     async fn ordered(
@@ -241,7 +241,7 @@ impl<A: Api> Call<'_, A> {
     ) -> Result<ToolResult, Stop> {
         let good = self.order(path, body).await?;
         let value = with_id(good.data, good.request_id);
-        Ok(fitted(value, self.desk.result_bytes_max))
+        Ok(fitted(value, self.env.result_bytes_max))
     }
 
     /// A list without pages, of which as much is shown as fits.
@@ -260,7 +260,7 @@ impl<A: Api> Call<'_, A> {
             Some(_) | None => Vec::new(),
         };
         head.extend(shape::head(good.request_id, None));
-        let most = self.desk.result_bytes_max;
+        let most = self.env.result_bytes_max;
         let (result, count) = shape::page(&head, &items, most);
         if count == items.len() {
             return Ok(result);

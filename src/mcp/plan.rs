@@ -18,7 +18,7 @@ const NOT_PLANNED: &[&str] = &["plan_id", "reason"];
 /// What a plan or a question is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Matter {
-    /// The tool.
+    /// The name of the tool that was called.
     tool: String,
     /// Whom it was shown to, as a digest.
     caller: [u8; 32],

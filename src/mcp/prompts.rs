@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Toolbox;
-use super::audience::{Audience, Surface};
+use super::audience::Surface;
 
 /// Longest argument that a prompt repeats, in characters.
 const ARGUMENT_CHARS_MAX: usize = 160;
@@ -76,9 +76,8 @@ static PROMPTS: &[Prompt] = &[
 ];
 
 impl Toolbox {
-    /// The prompts for an audience.
-    pub fn prompts(&self, of: &Audience) -> Vec<&'static Prompt> {
-        let surface = of.surface();
+    /// The prompts of a surface.
+    pub fn prompts(&self, surface: Surface) -> Vec<&'static Prompt> {
         PROMPTS
             .iter()
             .filter(|prompt| prompt.surface == surface)
@@ -88,24 +87,59 @@ impl Toolbox {
     /// The messages of a prompt, as a person sends them; `None` when there is none of that name, or an argument is missing.
     pub fn prompt(
         &self,
-        of: &Audience,
+        surface: Surface,
         name: &str,
         arguments: &Map<String, Value>,
     ) -> Option<Vec<String>> {
         let prompt = self
-            .prompts(of)
+            .prompts(surface)
             .into_iter()
             .find(|prompt| prompt.name == name)?;
-        let mut text = prompt.text.to_owned();
-        for argument in prompt.arguments {
-            let given = arguments.get(argument.name).and_then(Value::as_str)?;
-            let given: String = given
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(ARGUMENT_CHARS_MAX)
-                .collect();
-            text = text.replace(&format!("{{{}}}", argument.name), &given);
+        // In one pass: what is filled in is not looked through for more places to fill in.
+        let mut text = String::new();
+        let mut parts = prompt.text.split('{');
+        text.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            let (name, rest) = part.split_once('}')?;
+            let given = arguments.get(name).and_then(Value::as_str)?;
+            let given = given.chars().filter(|c| !c.is_control());
+            text.extend(given.take(ARGUMENT_CHARS_MAX));
+            text.push_str(rest);
         }
         Some(vec![text])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_argument_is_in_its_text_and_no_other() {
+        for prompt in PROMPTS {
+            let places = prompt.text.split('{').skip(1);
+            let mut names: Vec<_> = places.filter_map(|part| part.split('}').next()).collect();
+            names.dedup();
+            let mut declared: Vec<_> = prompt.arguments.iter().map(|it| it.name).collect();
+            names.sort_unstable();
+            declared.sort_unstable();
+            assert_eq!(names, declared, "{}", prompt.name);
+        }
+    }
+
+    #[test]
+    fn what_is_filled_in_is_not_filled_in_again() {
+        let toolbox = Toolbox { tools: Vec::new() };
+        let arguments = serde_json::json!({"container": "{record_id}", "record_id": "{container}"});
+        let arguments = arguments.as_object().expect("an object");
+        let messages = toolbox.prompt(Surface::Tenant, "explain-record", arguments);
+        let text = messages.expect("a prompt").concat();
+        assert!(text.starts_with("Explain the record {container} of the container {record_id}."));
+        let few = serde_json::Map::new();
+        assert!(
+            toolbox
+                .prompt(Surface::Tenant, "explain-record", &few)
+                .is_none()
+        );
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn document(toolbox: &Toolbox, service: Service) -> String {
         let _: std::fmt::Result = writeln!(
             text,
             "| [`{0}`](#{0}) | {1} | {2} | {3} | {4} |",
-            tool.name,
+            tool.spec().name,
             mode(tool),
             hints(tool),
             needs(tool.spec().needs),
@@ -73,7 +73,12 @@ pub(super) fn document(toolbox: &Toolbox, service: Service) -> String {
 }
 
 fn describe(text: &mut String, tool: &Tool) {
-    let _: std::fmt::Result = write!(text, "\n### {}\n\n{}\n", tool.name, tool.description);
+    let _: std::fmt::Result = write!(
+        text,
+        "\n### {}\n\n{}\n",
+        tool.spec().name,
+        tool.spec().words
+    );
     let properties = tool
         .input_schema
         .get("properties")
@@ -115,7 +120,7 @@ fn mode(tool: &Tool) -> String {
 }
 
 fn hints(tool: &Tool) -> String {
-    let hints = tool.hints;
+    let hints = tool.spec().hints;
     let named = [
         (hints.read_only, "readOnly"),
         (hints.destructive, "destructive"),

@@ -4,21 +4,21 @@ use serde_json::{Value, json};
 
 use super::api::{self, Address, Api, ApiRequest, Refused};
 use super::audience::Who;
-use super::call::{Call, Stop};
+use super::call::{Call, PAGE_MAX, Stop};
 use super::content::{BYTES_DEFAULT, BYTES_MAX};
 use super::shape::{ToolResult, brief_record, brief_version, brief_window, fitted, with_id};
 
 /// Whom a credential is for, and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct WhoAmI {
     /// The public id of the principal.
     pub identity: String,
     /// What it may do.
     pub who: Who,
 }
 
-impl Known {
-    /// Asks the gateway.
+impl WhoAmI {
+    /// Asks the gateway whom the credential of requests is for.
     ///
     /// # Errors
     /// [`Refused`] as `GET /whoami` refuses, such as without a credential that works.
@@ -55,10 +55,10 @@ impl<A: Api> Call<'_, A> {
             "user_id": good.data["user_id"],
             "auth_mode": good.data["auth_mode"],
             "orgs": orgs.iter().take(ORGS_MAX).collect::<Vec<_>>(),
-            "mode": self.desk.audience.mode.as_str(),
+            "mode": self.env.audience.mode.as_str(),
             "limits": {
-                "page_items": 32,
-                "result_bytes": self.desk.result_bytes_max,
+                "page_items": PAGE_MAX,
+                "result_bytes": self.env.result_bytes_max,
                 "content_bytes": BYTES_MAX,
                 "content_bytes_default": BYTES_DEFAULT,
             },
@@ -138,7 +138,7 @@ impl<A: Api> Call<'_, A> {
             let query = vec![("maintenance_id", id.to_owned())];
             let good = self.get("/ops/maintenance/get", query).await?;
             let window = with_id(good.data, good.request_id);
-            return Ok(fitted(window, self.desk.result_bytes_max));
+            return Ok(fitted(window, self.env.result_bytes_max));
         }
         let path = "/ops/maintenance/list";
         let filters = self.filters(&["status"]).collect();

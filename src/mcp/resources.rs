@@ -1,17 +1,16 @@
 //! Records and containers as resources, for clients that let a person choose what a model reads.
 
+use std::sync::OnceLock;
+
 use serde_json::{Map, Value, json};
 
 use super::Toolbox;
 use super::api::{Api, Refused};
 use super::audience::Surface;
-use super::call::{Call, Desk, Stop};
+use super::call::{Call, CallEnv, PAGE_MAX, Stop};
 use super::shape::{self, Link, brief_record};
 use super::table::{self, Spec};
 use super::uri::{self, Named, TEMPLATE};
-
-/// Containers a page, and names of one completion.
-const PAGE: &str = "32";
 
 /// The form of a record's uri.
 #[derive(Clone, Copy, Debug)]
@@ -72,18 +71,18 @@ impl Toolbox {
     /// [`Refused`] as the route's refusal, and for callers of several orgs.
     pub async fn resources<A: Api>(
         &self,
-        desk: &Desk<'_, A>,
+        env: &CallEnv<'_, A>,
         cursor: Option<&str>,
     ) -> Result<ResourcePage, Refused> {
-        if desk.audience.surface() == Surface::Operator {
+        if env.audience.surface() == Surface::Operator {
             return Ok(ResourcePage {
                 items: Vec::new(),
                 next_cursor: None,
             });
         }
-        let call = call(desk, "containers_list", &[])?;
+        let call = call(env, "containers_list", &[])?;
         let org = call.org().await.map_err(refused)?;
-        let mut query = vec![("orgcode", org.clone()), ("limit", PAGE.to_owned())];
+        let mut query = vec![("orgcode", org.clone()), ("limit", PAGE_MAX.to_string())];
         query.extend(cursor.map(|cursor| ("next_token", cursor.to_owned())));
         let good = call.get("/mrs/containers", query).await.map_err(refused)?;
         let items = good.data["items"].as_array().into_iter().flatten();
@@ -100,10 +99,10 @@ impl Toolbox {
     /// [`Refused`] as `not-found` for every uri of nothing, and as the route's refusal.
     pub async fn read_resource<A: Api>(
         &self,
-        desk: &Desk<'_, A>,
+        env: &CallEnv<'_, A>,
         uri: &str,
     ) -> Result<Vec<ResourceText>, Refused> {
-        let named = match desk.audience.surface() {
+        let named = match env.audience.surface() {
             Surface::Tenant => uri::parse(uri),
             Surface::Operator => None,
         };
@@ -114,7 +113,7 @@ impl Toolbox {
             ));
         };
         match named {
-            Named::Container(org, name) => read_container(desk, uri, &org, &name).await,
+            Named::Container(org, name) => read_container(env, uri, &org, &name).await,
             Named::Record(org, container, record_id, version) => {
                 let mut arguments = vec![
                     ("orgcode", org.into()),
@@ -122,7 +121,7 @@ impl Toolbox {
                     ("record_id", record_id.into()),
                 ];
                 arguments.extend(version.map(|version| ("version", version.into())));
-                read_record(desk, uri, &arguments).await
+                read_record(env, uri, &arguments).await
             }
         }
     }
@@ -130,20 +129,20 @@ impl Toolbox {
     /// The containers, or the ids of records, that begin with a text. Nothing where the caller may not read.
     pub async fn complete<A: Api>(
         &self,
-        desk: &Desk<'_, A>,
+        env: &CallEnv<'_, A>,
         argument: &str,
         value: &str,
         context: &Map<String, Value>,
     ) -> Completion {
-        if desk.audience.surface() == Surface::Operator {
+        if env.audience.surface() == Surface::Operator {
             return Completion::default();
         }
         let orgcode = context.get("orgcode").cloned();
         let given: Vec<_> = orgcode.into_iter().map(|org| ("orgcode", org)).collect();
         let completed = match argument {
-            "container" => containers(desk, value, &given).await,
-            "record_id" => records(desk, value, &given, context).await,
-            "orgcode" => orgs(desk, value).await,
+            "container" => containers(env, value, &given).await,
+            "record_id" => records(env, value, &given, context).await,
+            "orgcode" => orgs(env, value).await,
             _ => Ok(Completion::default()),
         };
         completed.unwrap_or_default()
@@ -154,7 +153,6 @@ fn container(org: &str, name: &str) -> Link {
     Link {
         uri: uri::of_container(org, name),
         name: name.to_owned(),
-        title: None,
         description: Some(format!(
             "The first records of the container {name} in {org}."
         )),
@@ -165,7 +163,7 @@ fn container(org: &str, name: &str) -> Link {
 
 /// A call in the name of a tool that reads the same.
 fn call<'a, A>(
-    desk: &'a Desk<'a, A>,
+    env: &'a CallEnv<'a, A>,
     tool: &str,
     arguments: &[(&str, Value)],
 ) -> Result<Call<'a, A>, Refused> {
@@ -175,9 +173,10 @@ fn call<'a, A>(
     let arguments = arguments.iter();
     let arguments = arguments.map(|(name, value)| ((*name).to_owned(), value.clone()));
     Ok(Call {
-        desk,
+        env,
         spec: spec.ok_or_else(|| Refused::here("not-found", "There is no such tool."))?,
         arguments: arguments.collect(),
+        only_org: OnceLock::new(),
     })
 }
 
@@ -191,11 +190,11 @@ fn refused(stop: Stop) -> Refused {
 }
 
 async fn read_record<A: Api>(
-    desk: &Desk<'_, A>,
+    env: &CallEnv<'_, A>,
     uri: &str,
     arguments: &[(&str, Value)],
 ) -> Result<Vec<ResourceText>, Refused> {
-    let call = call(desk, "record_get", arguments)?;
+    let call = call(env, "record_get", arguments)?;
     let whole = call.whole().await.map_err(refused)?;
     let mut texts = Vec::new();
     let note = match &whole.text {
@@ -221,16 +220,16 @@ async fn read_record<A: Api>(
 }
 
 async fn read_container<A: Api>(
-    desk: &Desk<'_, A>,
+    env: &CallEnv<'_, A>,
     uri: &str,
     org: &str,
     name: &str,
 ) -> Result<Vec<ResourceText>, Refused> {
-    let call = call(desk, "records_list", &[])?;
+    let call = call(env, "records_list", &[])?;
     let query = vec![
         ("orgcode", org.to_owned()),
         ("container", name.to_owned()),
-        ("limit", PAGE.to_owned()),
+        ("limit", PAGE_MAX.to_string()),
     ];
     let good = call.get("/mrs/list", query).await.map_err(refused)?;
     let items = good.data["items"].as_array().into_iter().flatten();
@@ -238,7 +237,7 @@ async fn read_container<A: Api>(
     let (result, _) = shape::page(
         &shape::head(good.request_id, None),
         &items,
-        desk.result_bytes_max,
+        env.result_bytes_max,
     );
     let text = result.texts.join("\n");
     Ok(vec![ResourceText {
@@ -249,31 +248,31 @@ async fn read_container<A: Api>(
 }
 
 async fn containers<A: Api>(
-    desk: &Desk<'_, A>,
+    env: &CallEnv<'_, A>,
     value: &str,
     given: &[(&str, Value)],
 ) -> Result<Completion, Stop> {
-    let call = call(desk, "containers_list", given)?;
+    let call = call(env, "containers_list", given)?;
     let query = vec![("orgcode", call.org().await?), ("limit", "256".to_owned())];
     let (names, has_more) = call.names("/mrs/containers", query, "container").await?;
     let values = names.into_iter().filter(|name| name.starts_with(value));
     Ok(Completion {
-        values: values.take(32).collect(),
+        values: values.take(PAGE_MAX as usize).collect(),
         has_more,
     })
 }
 
 async fn records<A: Api>(
-    desk: &Desk<'_, A>,
+    env: &CallEnv<'_, A>,
     value: &str,
     given: &[(&str, Value)],
     context: &Map<String, Value>,
 ) -> Result<Completion, Stop> {
-    let call = call(desk, "records_list", given)?;
+    let call = call(env, "records_list", given)?;
     let mut query = vec![
         ("orgcode", call.org().await?),
         ("prefix", value.to_owned()),
-        ("limit", PAGE.to_owned()),
+        ("limit", PAGE_MAX.to_string()),
     ];
     let container = context.get("container").and_then(Value::as_str);
     query.extend(container.map(|name| ("container", name.to_owned())));
@@ -281,8 +280,8 @@ async fn records<A: Api>(
     Ok(Completion { values, has_more })
 }
 
-async fn orgs<A: Api>(desk: &Desk<'_, A>, value: &str) -> Result<Completion, Stop> {
-    let call = call(desk, "whoami", &[])?;
+async fn orgs<A: Api>(env: &CallEnv<'_, A>, value: &str) -> Result<Completion, Stop> {
+    let call = call(env, "whoami", &[])?;
     let who = call.get("/whoami", Vec::new()).await?;
     let orgs = who.data["orgs"].as_array().into_iter().flatten();
     let orgs = orgs.filter_map(|org| org["orgcode"].as_str());
@@ -291,7 +290,7 @@ async fn orgs<A: Api>(desk: &Desk<'_, A>, value: &str) -> Result<Completion, Sto
         .map(str::to_owned)
         .collect();
     Ok(Completion {
-        has_more: found.len() > 32,
-        values: found.into_iter().take(32).collect(),
+        has_more: found.len() > PAGE_MAX as usize,
+        values: found.into_iter().take(PAGE_MAX as usize).collect(),
     })
 }

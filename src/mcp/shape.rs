@@ -56,8 +56,6 @@ pub struct Link {
     pub uri: String,
     /// A short name for programs.
     pub name: String,
-    /// A name for people.
-    pub title: Option<String>,
     /// What there is to read.
     pub description: Option<String>,
     /// The media type of the content.
@@ -145,7 +143,6 @@ fn link_bytes(link: &Link) -> usize {
     let texts = [
         Some(&link.uri),
         Some(&link.name),
-        link.title.as_ref(),
         link.description.as_ref(),
         link.mime_type.as_ref(),
     ];

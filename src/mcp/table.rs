@@ -77,7 +77,6 @@ pub(super) enum Does {
     Doom,
     BeginUpload,
     CompleteUpload,
-    OperatorStatus,
     OperatorWindows,
     Vacuum,
     Audit,

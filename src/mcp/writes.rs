@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::api::{Api, Good, Refused};
-use super::call::{Call, Plan, Stop};
+use super::call::{Call, Plan, Stop, URL_SECONDS};
 use super::shape::{ToolResult, brief_record, with_id};
 
 /// Most bytes of content that a tool takes.
@@ -51,7 +51,7 @@ impl<A: Api> Call<'_, A> {
         let mut arguments = self.arguments.clone();
         arguments.retain(|name, _| !NOT_OF_THE_RECORD.contains(&name.as_str()));
         arguments.insert("orgcode".to_owned(), org.into());
-        let content = json!([self.desk.caller.identity, arguments]);
+        let content = json!([self.env.caller.identity, arguments]);
         format!("mcp-{}", hex::encode(Sha256::digest(content.to_string())))
     }
 
@@ -196,6 +196,7 @@ impl<A: Api> Call<'_, A> {
         let mut body = self.only(&names);
         body.insert("orgcode".to_owned(), self.org().await?.into());
         body.insert("mode".to_owned(), "presign".into());
+        body.insert("url_seconds".to_owned(), URL_SECONDS.into());
         let good = self.post("/mrs/record", body).await?;
         let value = json!({
             "record": brief_record(&good.data),

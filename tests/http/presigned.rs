@@ -180,6 +180,47 @@ fn content_is_uploaded_completed_and_downloaded_as_it_was() {
 }
 
 #[test]
+fn a_caller_may_want_urls_for_a_shorter_time() {
+    let server = Server::start_with(&["--set", "mrs.download_url_seconds=600"]);
+    let gz = gzip(b"text");
+    store(&server, "stored", &gz, None);
+    let begin = |key: &str, seconds: Value| {
+        let body = json!({"orgcode": "demo", "container": "blobs", "record_id": "up", "content_type": "text/plain",
+            "size": gz.len(), "content_md5": md5(&gz), "idempotency_key": key, "url_seconds": seconds});
+        server.post("/mrs/record", &body)
+    };
+    // The same key: the first answer's promise, by a URL that is valid as long as each caller wants.
+    for (wanted, given) in [(json!(60), 60), (json!(86_401), 900), (json!(300), 300)] {
+        let upload = &begin("k", wanted.clone()).data()["upload"];
+        let seconds = upload["expires_in"].as_u64().expect("a number");
+        assert!(
+            (given - 30..=given).contains(&seconds),
+            "{wanted}: {upload}"
+        );
+    }
+    for (wanted, given) in [("60", 60), ("601", 600), ("18446744073709551615", 600)] {
+        let read = get(&server, "stored", &[("url_seconds", wanted)]).data();
+        assert_eq!(read["download"]["expires_in"], given, "{wanted}");
+    }
+    for wrong in ["0", "-1", "1.5", "x", ""] {
+        let refused = get(&server, "stored", &[("url_seconds", wrong)]).refusal();
+        assert_eq!(refused.1, "invalid-input", "{wrong}");
+    }
+    for wrong in [json!(0), json!(-1), json!("60")] {
+        assert_eq!(
+            begin("other", wrong.clone()).refusal().1,
+            "invalid-input",
+            "{wrong}"
+        );
+    }
+    let inline = json!({"orgcode": "demo", "container": "blobs", "content_type": "application/json", "payload": 1, "url_seconds": 60});
+    assert_eq!(
+        server.post("/mrs/record", &inline).refusal().1,
+        "invalid-input"
+    );
+}
+
+#[test]
 fn a_bad_upload_gets_its_tag_and_leaves_nothing() {
     let server = Server::start_with(&["--set", "mrs.upload_decoded_ratio_max=0"]);
     let good = gzip(b"some content that is long enough to be cut somewhere");

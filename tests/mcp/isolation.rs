@@ -49,7 +49,7 @@ fn tools() -> Vec<&'static str> {
     let toolbox = Toolbox::new(&document).expect("the tools");
     let tools = toolbox.all().iter();
     let tools = tools.filter(|tool| tool.spec().surface == Surface::Tenant);
-    tools.map(|tool| tool.name).collect()
+    tools.map(|tool| tool.spec().name).collect()
 }
 
 /// Arguments with which a tool does something in an org; `None` of a tool that is about no org.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
+use crate::cli::secret::Secret;
 use crate::client::{Client, Reply, Transfer, TransportError};
 use crate::mcp::{Address, Api, ApiAnswer, ApiFailure, ApiRequest};
 use crate::offload;
@@ -14,26 +15,17 @@ use crate::os_error::with_causes;
 pub struct ClientApi {
     gateway: Client,
     operators: Client,
-    code: Option<Code>,
-}
-
-/// The secret code, which is added to requests that need it and shown nowhere.
-#[derive(Clone)]
-struct Code(String);
-
-impl std::fmt::Debug for Code {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Code(..)")
-    }
+    /// Added to requests that need it.
+    code: Option<Secret>,
 }
 
 impl ClientApi {
     /// With a client of each address, and the secret code where there is one.
-    pub fn new(gateway: Client, operators: Client, code: Option<String>) -> Self {
+    pub fn new(gateway: Client, operators: Client, code: Option<&str>) -> Self {
         Self {
             gateway,
             operators,
-            code: code.map(Code),
+            code: code.and_then(Secret::parse),
         }
     }
 
@@ -113,9 +105,9 @@ fn failure(error: &TransportError) -> ApiFailure {
 }
 
 /// A body with the secret code.
-fn with_code(body: &str, code: &Code) -> String {
+fn with_code(body: &str, code: &Secret) -> String {
     let mut value: Value = serde_json::from_str(body).unwrap_or_default();
-    value["secret_code"] = code.0.as_str().into();
+    value["secret_code"] = code.reveal().into();
     value.to_string()
 }
 
@@ -147,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_secret_code_is_added_and_never_printed() {
-        let code = Code("hush".to_owned());
+        let code = Secret::parse("hush").expect("a code");
         assert_eq!(
             with_code(r#"{"a":1}"#, &code),
             r#"{"a":1,"secret_code":"hush"}"#

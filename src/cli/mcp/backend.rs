@@ -11,8 +11,8 @@ use crate::content::sign::Signer;
 use crate::domain::operator_token::{OPERATOR, TokenScope};
 use crate::http::mcp::handler::{Asked, Backend};
 use crate::mcp::{
-    Audience, Completion, Confirm, Desk, Door, Known, Mode, NoSuchTool, Outcome, Refused,
-    ResourcePage, ResourceText, Surface, Toolbox, Who,
+    Audience, CallEnv, Completion, Confirm, Door, Mode, NoSuchTool, Outcome, Refused, ResourcePage,
+    ResourceText, Surface, Toolbox, Who, WhoAmI,
 };
 
 /// Most bytes of a result.
@@ -41,7 +41,7 @@ struct Inner {
     signer: Signer,
     clock: Clock,
     /// Who the service takes the credential for, once it has said so.
-    known: Mutex<Option<Known>>,
+    known: Mutex<Option<WhoAmI>>,
 }
 
 impl Local {
@@ -57,11 +57,11 @@ impl Local {
     }
 
     /// Asks the service who the credential is for.
-    async fn ask(&self) -> Result<Known, Refused> {
+    async fn ask(&self) -> Result<WhoAmI, Refused> {
         let known = match self.0.settings.surface {
-            Surface::Tenant => Known::of(&self.0.api).await?,
+            Surface::Tenant => WhoAmI::of(&self.0.api).await?,
             // What the token may do is for each function to say.
-            Surface::Operator => Known {
+            Surface::Operator => WhoAmI {
                 identity: OPERATOR.to_owned(),
                 who: Who::Operator {
                     scopes: vec![TokenScope::All],
@@ -74,7 +74,7 @@ impl Local {
 
     /// What the service said last, or says now. Nothing is done for somebody unknown: what is bound to a caller, such as a plan,
     /// would be bound to nobody.
-    async fn known(&self) -> Result<Known, Refused> {
+    async fn known(&self) -> Result<WhoAmI, Refused> {
         let known = self.0.known.lock().clone();
         match known {
             Some(known) => Ok(known),
@@ -93,13 +93,13 @@ impl Local {
         }
     }
 
-    fn desk<'a>(
+    fn env<'a>(
         &'a self,
         audience: &'a Audience,
         asked: &'a Asked,
         identity: String,
-    ) -> Desk<'a, ClientApi> {
-        Desk {
+    ) -> CallEnv<'a, ClientApi> {
+        CallEnv {
             api: &self.0.api,
             audience,
             caller: asked.caller(identity, self.0.settings.org.as_deref()),
@@ -132,8 +132,8 @@ impl Backend for Local {
             Err(refused) => return Ok(Ok(Outcome::refused(refused))),
         };
         let audience = self.audience(known.who);
-        let desk = self.desk(&audience, asked, known.identity);
-        Ok(self.0.toolbox.call(&desk, &name, arguments).await)
+        let env = self.env(&audience, asked, known.identity);
+        Ok(self.0.toolbox.call(&env, &name, arguments).await)
     }
 
     async fn resources(
@@ -143,8 +143,8 @@ impl Backend for Local {
     ) -> Result<ResourcePage, Refused> {
         let known = self.known().await?;
         let audience = self.audience(known.who);
-        let desk = self.desk(&audience, asked, known.identity);
-        self.0.toolbox.resources(&desk, cursor.as_deref()).await
+        let env = self.env(&audience, asked, known.identity);
+        self.0.toolbox.resources(&env, cursor.as_deref()).await
     }
 
     async fn read_resource(
@@ -154,8 +154,8 @@ impl Backend for Local {
     ) -> Result<Vec<ResourceText>, Refused> {
         let known = self.known().await?;
         let audience = self.audience(known.who);
-        let desk = self.desk(&audience, asked, known.identity);
-        self.0.toolbox.read_resource(&desk, &uri).await
+        let env = self.env(&audience, asked, known.identity);
+        self.0.toolbox.read_resource(&env, &uri).await
     }
 
     async fn complete(
@@ -166,11 +166,11 @@ impl Backend for Local {
     ) -> Result<Completion, Refused> {
         let known = self.known().await?;
         let audience = self.audience(known.who);
-        let desk = self.desk(&audience, asked, known.identity);
+        let env = self.env(&audience, asked, known.identity);
         Ok(self
             .0
             .toolbox
-            .complete(&desk, &argument, &value, &context)
+            .complete(&env, &argument, &value, &context)
             .await)
     }
 }

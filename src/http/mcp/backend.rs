@@ -68,6 +68,11 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Whose tools they are.
     fn surface(&self) -> Surface;
 
+    /// Notes what a client asks for that needs no work.
+    fn note(&self, asked: &Asked) {
+        let _ = asked;
+    }
+
     /// Those of some records that the caller may listen to.
     fn watchable(
         &self,
@@ -78,12 +83,12 @@ pub trait Backend: Clone + Send + Sync + 'static {
         std::future::ready(Ok(uris))
     }
 
-    /// What changed of some records since they had these revisions; none are known yet when there are none of them.
+    /// What changed of some records since an earlier look, or since none.
     fn changes(
         &self,
         asked: &Asked,
         uris: Vec<String>,
-        since: Vec<Option<u64>>,
+        since: Seen,
     ) -> impl Future<Output = Result<Changes, Refused>> + Send {
         let _ = (asked, uris, since);
         std::future::ready(Ok(Changes::default()))
@@ -126,8 +131,17 @@ pub trait Backend: Clone + Send + Sync + 'static {
 /// What changed of the records that a client listens to.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
-    /// The revision of each record, in the order in which they were asked for; `None` where there is none.
-    pub revisions: Vec<Option<u64>>,
+    /// What the next look is compared with.
+    pub seen: Seen,
     /// The URIs of those that changed and that the caller may read.
     pub uris: Vec<String>,
+}
+
+/// What a look at records found.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The position up to which all changes were there; until it moves, there is nothing new to see. `None` to look again anyway.
+    pub shown_to: Option<u64>,
+    /// The revision of each record, in the order in which they were asked for; `None` where there is none.
+    pub revisions: Vec<Option<u64>>,
 }

@@ -3,7 +3,7 @@
 use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, HeaderValue, ORIGIN};
 
-use super::from_http::{FromHttp, Known, Told};
+use super::from_http::{FromHttp, KnownCaller, Told};
 use super::{Local, Shared};
 use crate::domain::operator_token::TokenScope;
 use crate::domain::{ErrorTag, Rejection};
@@ -54,11 +54,11 @@ impl Entered {
     pub(super) fn along(&self, mode: Mode, request_id: &str) -> (FromHttp, Told) {
         let told = Told::default();
         let known = match &self.who {
-            Who::Tenant(principal) => Known::Tenant {
+            Who::Tenant(principal) => KnownCaller::Tenant {
                 identity: principal.user_id.clone(),
                 org: principal.bound.as_ref().map(|bound| bound.org.clone()),
             },
-            Who::Operator { by, scopes } => Known::Operator {
+            Who::Operator { by, scopes } => KnownCaller::Operator {
                 by: by.clone(),
                 scopes: scopes.clone(),
             },

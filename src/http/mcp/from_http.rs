@@ -17,14 +17,14 @@ use crate::mcp::Mode;
 #[derive(Clone)]
 pub struct FromHttp {
     pub(super) caller: Caller,
-    pub(super) known: Known,
+    pub(super) known: KnownCaller,
     pub(super) mode: Mode,
     pub(super) told: Told,
 }
 
 /// Who is known to call.
 #[derive(Clone)]
-pub(super) enum Known {
+pub(super) enum KnownCaller {
     /// A tenant, with the only org of the credential.
     Tenant {
         identity: String,
@@ -41,7 +41,7 @@ impl fmt::Debug for FromHttp {
 }
 
 impl FromHttp {
-    pub(super) fn new(caller: Caller, known: Known, mode: Mode, told: Told) -> Self {
+    pub(super) fn new(caller: Caller, known: KnownCaller, mode: Mode, told: Told) -> Self {
         Self {
             caller,
             known,

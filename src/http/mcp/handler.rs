@@ -25,7 +25,7 @@ use self::values::{
     unread,
 };
 use super::FromHttp;
-pub use super::backend::{Asked, Backend, Changes, OwnedAnswer};
+pub use super::backend::{Asked, Backend, Changes, OwnedAnswer, Seen};
 use crate::mcp::{Audience, Completion, Outcome, Question, Surface, Toolbox};
 
 /// The name under which clients know this server.
@@ -41,7 +41,7 @@ const REVISIONS: &[ProtocolVersion] = &[
 ];
 /// Most records that a client listens to with one request; others are left out, as the acknowledgment says.
 const WATCHED_MAX: usize = 32;
-/// How often it is looked whether they changed. A look reads memory alone.
+/// How often it is looked whether they changed. While nothing changed at all, a look reads one row.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// What the log calls a tool that there is none of.
 const UNKNOWN_TOOL: &str = "mcp/unknown";
@@ -187,7 +187,7 @@ impl<B: Backend> ServerHandler for McpHandler<B> {
             .toolbox
             .all()
             .iter()
-            .find(|tool| tool.name == request.name);
+            .find(|tool| tool.spec().name == request.name);
         let label = known.map_or(UNKNOWN_TOOL, |tool| tool.spec().label);
         let mut asked = self.asked(&context, label);
         asked.answer = answered(&request);
@@ -306,8 +306,9 @@ impl<B: Backend> ServerHandler for McpHandler<B> {
         _: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        let audience = self.audience(&context, "mcp/prompts-list").await?;
-        let prompts = self.toolbox.prompts(&audience).into_iter().map(prompt);
+        self.backend.note(&self.asked(&context, "mcp/prompts-list"));
+        let prompts = self.toolbox.prompts(self.backend.surface());
+        let prompts = prompts.into_iter().map(prompt);
         let result = ListPromptsResult::with_all_items(prompts.collect());
         Ok(result
             .with_ttl_ms(LIST_TTL_MS)
@@ -319,9 +320,10 @@ impl<B: Backend> ServerHandler for McpHandler<B> {
         request: GetPromptRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
-        let audience = self.audience(&context, "mcp/prompts-get").await?;
+        self.backend.note(&self.asked(&context, "mcp/prompts-get"));
         let arguments = request.arguments.unwrap_or_default();
-        let Some(messages) = self.toolbox.prompt(&audience, &request.name, &arguments) else {
+        let surface = self.backend.surface();
+        let Some(messages) = self.toolbox.prompt(surface, &request.name, &arguments) else {
             let message =
                 "There is no such prompt, or a required argument is missing; see prompts/list.";
             return Err(ErrorData::invalid_params(message, None));
@@ -354,11 +356,11 @@ impl<B: Backend> ServerHandler for McpHandler<B> {
         let uris = context.accepted().resource_subscriptions.clone();
         let uris = self.backend.watchable(&asked, uris.unwrap_or_default());
         let uris = uris.await.map_err(refusal)?;
-        let mut since = Vec::new();
+        let mut since = Seen::default();
         loop {
             let looked = self.backend.changes(&asked, uris.clone(), since).await;
             let changes = looked.map_err(refusal)?;
-            since = changes.revisions;
+            since = changes.seen;
             for uri in changes.uris {
                 if context.sink().notify_resource_updated(uri).await.is_err() {
                     return Ok(());

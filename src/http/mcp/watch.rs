@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
 
-use super::backend::{Asked, Changes};
-use super::desk::{Desk, data_of, of_rejection};
+use super::backend::{Asked, Changes, Seen};
 use super::from_http::FromHttp;
+use super::worker::{Worker, data_of, of_rejection};
 use crate::domain::OrgCode;
 use crate::domain::record::RecordKey;
 use crate::http::inner::{InnerAnswer, InnerRequest, carry_out};
@@ -18,7 +18,7 @@ use crate::projections::{RecordName, records};
 const ORG: &str = "/mrs/containers";
 const RECORD: &str = "/mrs/record/meta";
 
-impl Desk {
+impl Worker {
     /// Those of some records that are of orgs which admit the caller. The others are never looked at: what a look leads to
     /// counts for the caller's limits, which would show when they change.
     pub(super) async fn watchable(
@@ -40,7 +40,7 @@ impl Desk {
                     let answer = self.ask((asked, &http), ORG, &query).await;
                     let admitted = answer.status.is_success();
                     if !matches!(answer.status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) {
-                        data_of(&answer)?;
+                        data_of(answer)?;
                     }
                     admits.insert(org, admitted);
                     admitted
@@ -59,22 +59,33 @@ impl Desk {
         asked: &Asked,
         http: FromHttp,
         uris: Vec<String>,
-        since: Vec<Option<u64>>,
+        since: Seen,
     ) -> Result<Changes, Refused> {
         let app = self.shared.gateway.app();
         let app = app.ok_or_else(|| of_rejection(&unavailable()))?;
+        // Before the rows: what comes between is seen by the next look.
+        let shown_to = app.store.checkpoint();
+        let shown_to = shown_to.map_err(|_| of_rejection(&unavailable()))?;
+        if since.shown_to == Some(shown_to) {
+            return Ok(Changes {
+                seen: since,
+                uris: Vec::new(),
+            });
+        }
         let mut changes = Changes::default();
+        let seen = &mut changes.seen;
+        seen.shown_to = Some(shown_to);
         for uri in uris {
-            let before = since.get(changes.revisions.len()).copied();
+            let before = since.revisions.get(seen.revisions.len()).copied();
             let Some(name) = mcp::record_of_uri(&uri) else {
-                changes.revisions.push(None);
+                seen.revisions.push(None);
                 continue;
             };
             let found = records::find(&app.store, RecordName::from(&name));
             let found = found.map_err(|_| of_rejection(&unavailable()))?;
             let revision = found.map(|record| record.revision.0);
             if before.is_none_or(|before| before == revision) {
-                changes.revisions.push(revision);
+                seen.revisions.push(revision);
                 continue;
             }
             let query = [
@@ -90,13 +101,14 @@ impl Desk {
                 StatusCode::NOT_FOUND if revision.is_none() => {}
                 // To be asked again with the next look.
                 StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                    changes.revisions.push(before.flatten());
+                    seen.revisions.push(before.flatten());
+                    seen.shown_to = None;
                     continue;
                 }
                 // A credential or a right that ended ends the stream.
-                _ => data_of(&answer).map(drop)?,
+                _ => data_of(answer).map(drop)?,
             }
-            changes.revisions.push(revision);
+            seen.revisions.push(revision);
         }
         Ok(changes)
     }

@@ -62,7 +62,7 @@ pub struct Upload {
     /// Until when it works.
     #[schema(format = DateTime)]
     expires_at: String,
-    /// Seconds for which it is valid, from its creation.
+    /// Seconds it works for, from now.
     expires_in: u64,
 }
 
@@ -102,12 +102,14 @@ pub struct Download {
 impl Upload {
     fn of(app: &AppState, grant: &UploadGrant, (base, by): (&str, &str)) -> Self {
         let token = app.signer.seal_by(Purpose::UploadUrl, grant, by);
+        let left = grant.expires_at.millis() - app.clock.now().millis();
+        let left = u64::try_from(left).unwrap_or_default();
         Self {
             url: format!("{base}/content/{token}"),
             method: "PUT",
             headers: json!({"Content-Type": grant.content_type, "Content-Encoding": "gzip"}),
             expires_at: grant.expires_at.to_string(),
-            expires_in: app.mrs.upload_url_seconds,
+            expires_in: left.div_ceil(1_000),
         }
     }
 }
@@ -117,9 +119,8 @@ impl Download {
         app: &AppState,
         (org, base, by): (&OrgCode, &str, &str),
         (content, object_id): (&Content, uuid::Uuid),
-        disposition: Disposition,
+        (disposition, seconds): (Disposition, u64),
     ) -> Self {
-        let seconds = app.mrs.download_url_seconds;
         let grant = DownloadGrant {
             org: org.clone(),
             object_id,
@@ -149,6 +150,21 @@ impl Download {
             size_decoded: content.decoded.map(|decoded| decoded.size),
             content_md5_decoded: content.decoded.map(|decoded| decoded.md5.to_string()),
         }
+    }
+}
+
+/// How long a URL is to be valid: as long as the caller wants, and at most as long as a setting says.
+///
+/// # Errors
+/// `invalid-input` for a URL that would not be valid at all.
+fn url_seconds(wanted: Option<u64>, seconds_max: u64) -> Result<u64, Rejection> {
+    match wanted {
+        Some(0) => Err(Rejection::field(
+            "url_seconds",
+            "url_seconds must be a whole number of seconds, at least 1.",
+        )),
+        Some(seconds) => Ok(seconds.min(seconds_max)),
+        None => Ok(seconds_max),
     }
 }
 

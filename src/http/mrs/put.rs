@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::{Admitted, Subject, Upload, content_md5, execute, millis};
+use super::{Admitted, Subject, Upload, content_md5, execute, millis, url_seconds};
 use crate::actors::Requested;
 use crate::clock;
 use crate::content::sign::{ContentToken, Purpose, UploadGrant};
@@ -59,6 +59,10 @@ change_request! {
         /// When it dooms itself.
         #[schema(format = DateTime)]
         doom_at: Option<String>,
+        /// Seconds for which the upload URL is to be valid; the server's setting `mrs.upload_url_seconds` where that is
+        /// shorter, or when absent.
+        #[schema(minimum = 1)]
+        url_seconds: Option<u64>,
         /// The revision last read; needed over an existing record.
         #[schema(value_type = Option<u64>, minimum = 1)]
         expected_revision: Option<RevisionIn>,
@@ -181,7 +185,8 @@ pub async fn put(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     if let Some(record_id) = executed.record_id {
         key.record_id = record_id;
     }
-    let mut reply = answer((app, call), &key, &executed.record)?;
+    let seconds = url_seconds(request.url_seconds, app.mrs.upload_url_seconds)?;
+    let mut reply = answer((app, call), &key, &executed.record, seconds)?;
     reply.replayed = executed.replayed;
     Ok(reply)
 }
@@ -190,6 +195,7 @@ fn answer(
     (app, call): (&AppState, &Call<'_>),
     key: &RecordKey,
     record: &Record,
+    seconds: u64,
 ) -> Result<Reply, Refusal> {
     let mut answer = PutAnswer {
         record: record.view(key),
@@ -205,7 +211,10 @@ fn answer(
             content_type: upload.content.content_type.clone(),
             size: upload.content.size,
             md5: upload.content.md5,
-            expires_at: upload.expires_at,
+            // The promise may last longer than this caller wants its URL to.
+            expires_at: upload
+                .expires_at
+                .min(app.clock.now().plus_millis(millis(seconds))),
         };
         let token = ContentToken {
             key: key.clone(),
@@ -229,6 +238,7 @@ fn command(
     payload: Option<Box<RawValue>>,
     admitted: &Admitted,
 ) -> Result<(Put, Option<InlineJson>), Rejection> {
+    url_seconds(request.url_seconds, app.mrs.upload_url_seconds)?;
     let tags = request.tags.as_deref().map(input::tags).transpose()?;
     let doom_at = request.doom_at.as_deref().map(input::doom_at).transpose()?;
     let (content, payload) = content(app, request, payload)?;
@@ -289,6 +299,12 @@ fn inline_content(
         return Err(Rejection::new(
             ErrorTag::UnsupportedContentType,
             "Inline content must have content_type application/json; use mode \"presign\" for anything else.",
+        ));
+    }
+    if request.url_seconds.is_some() {
+        return Err(Rejection::field(
+            "url_seconds",
+            "An inline payload has no URL; omit url_seconds.",
         ));
     }
     if payload.get().len() > INLINE_BYTES_MAX {
@@ -377,6 +393,7 @@ impl PutRequest {
             content_encoding,
             tags,
             doom_at,
+            url_seconds: _,
             idempotency_key: _,
             expected_revision,
         } = self;

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::RECORD_ERRORS;
-use super::{Download, Subject, find, versions};
+use super::{Download, Subject, find, url_seconds, versions};
 use crate::content::sign::Disposition;
 use crate::domain::hold::{Kept, LegalHolds, Level};
 use crate::domain::record::{ContentPlace, Record, RecordKey, RecordView, Status};
@@ -45,6 +45,10 @@ pub(super) struct RecordQuery {
     /// `inline` for a download URL whose content a browser may show; `attachment`, the default, for one that it saves.
     #[param(pattern = "^(attachment|inline)$")]
     disposition: Option<String>,
+    /// Seconds for which a download URL is to be valid; the server's setting `mrs.download_url_seconds` where that is shorter,
+    /// or when absent.
+    #[param(value_type = Option<u64>, minimum = 1)]
+    url_seconds: Option<String>,
 }
 
 /// Which record, in which state.
@@ -182,6 +186,10 @@ pub async fn record(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
         name: key.record_id.as_str().to_owned(),
         inline: is_inline(query.disposition.as_deref())?,
     };
+    // What is no number is as little one as 0 is.
+    let seconds = query.url_seconds.as_deref();
+    let seconds = seconds.map(|text| text.parse().unwrap_or_default());
+    let seconds = url_seconds(seconds, app.mrs.download_url_seconds)?;
     let record = find_at(app, &key, as_of).await?;
     let version = query.version.as_deref().map(version).transpose()?;
     record.check_reading(include_doomed, version.is_some())?;
@@ -200,7 +208,7 @@ pub async fn record(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusa
         versions::kept(app, &key, wanted).await?
     };
     let shown = Record { content, ..record };
-    with_content((app, call), &key, &shown, disposition)
+    with_content((app, call), &key, &shown, (disposition, seconds))
 }
 
 fn is_inline(disposition: Option<&str>) -> Result<bool, Rejection> {
@@ -218,7 +226,7 @@ fn with_content(
     (app, call): (&AppState, &Call<'_>),
     key: &RecordKey,
     record: &Record,
-    disposition: Disposition,
+    url: (Disposition, u64),
 ) -> Result<Reply, Refusal> {
     let payload;
     let mut answer = RecordAnswer {
@@ -240,7 +248,7 @@ fn with_content(
             let base = app.public_url.of(call.head);
             let whose = (&key.org, base.as_str(), call.caller()?.user_id.as_str());
             let what = (&record.content, object_id);
-            answer.download = Some(Download::of(app, whose, what, disposition));
+            answer.download = Some(Download::of(app, whose, what, url));
         }
     }
     Ok(Reply::of(&answer)?.at(record.revision))

@@ -3,13 +3,11 @@
 use serde_json::{Value, json};
 
 use super::Field;
+use crate::mcp::call::{PAGE_DEFAULT, PAGE_MAX};
 
 pub(super) const LIST: &str = "GET /mrs/list";
 pub(super) const PUT: &str = "POST /mrs/record";
 pub(super) const TAG: &str = "POST /mrs/tag/add";
-
-/// Most items of one page.
-const PAGE_MAX: u64 = 32;
 
 pub(super) fn text() -> Value {
     json!({"type": "string"})
@@ -20,7 +18,7 @@ pub(super) fn flag() -> Value {
 }
 
 fn page() -> Value {
-    json!({"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": 8})
+    json!({"type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT})
 }
 
 fn time() -> Value {

@@ -7,6 +7,7 @@ use super::tenants::{WINDOW_FIELDS, named, service};
 use super::{Does, Field, Named, Needs, Spec};
 use crate::domain::operator_token::TokenScope;
 use crate::mcp::audience::Surface;
+use crate::mcp::operators::ITEMS_DEFAULT;
 
 const READ: Needs = Needs::Scopes(&[TokenScope::Read]);
 const TENANTS: Needs = Needs::Scopes(&[TokenScope::Tenants]);
@@ -24,7 +25,7 @@ fn words() -> Value {
 }
 
 fn items() -> Value {
-    json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100})
+    json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": ITEMS_DEFAULT})
 }
 
 fn position() -> Value {
@@ -73,7 +74,7 @@ pub(super) static TOOLS: &[Spec] = &[
             "Shows whether the service works and whether a maintenance window is active, with its estimated end and latest message.",
         ),
         &[],
-        (Does::OperatorStatus, Needs::Public),
+        (Does::Status, Needs::Public),
     )
     .routes(&["GET /ops/ping", "GET /ops/stat"])
     .output(service),

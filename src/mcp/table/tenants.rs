@@ -8,6 +8,7 @@ use super::fields::{
 };
 use super::{Does, Field, Needs, Spec};
 use crate::mcp::audience::Surface;
+use crate::mcp::content::{BYTES_DEFAULT, BYTES_MAX};
 
 macro_rules! named {
     ($name:literal) => {
@@ -32,7 +33,7 @@ fn version() -> Value {
 }
 
 fn content_bytes() -> Value {
-    json!({"type": "integer", "minimum": 0, "maximum": 32_768, "default": 8_192})
+    json!({"type": "integer", "minimum": 0, "maximum": BYTES_MAX, "default": BYTES_DEFAULT})
 }
 
 fn payload() -> Value {
@@ -342,7 +343,7 @@ pub(super) static TOOLS: &[Spec] = &[
         named!("record_upload_begin"),
         (
             "Begin an upload",
-            "Begins a record, or a new version with expected_revision, whose content is uploaded as gzip. The answer has a URL that takes the bytes and a token for record_upload_complete: both are credentials, keep them out of what you write.",
+            "Begins a record, or a new version with expected_revision, whose content is uploaded as gzip. The answer has a URL that takes the bytes, for 300 s, and a token for record_upload_complete: both are credentials, keep them out of what you write.",
         ),
         &[
             ORGCODE,

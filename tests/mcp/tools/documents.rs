@@ -38,9 +38,13 @@ fn the_protocol_documents_have_every_tool_of_their_service() {
         let text = toolbox.protocol(service);
         for tool in toolbox.all() {
             let its = (tool.spec().surface == metarecord::mcp::Surface::Tenant) == tenants;
-            let there = text.contains(&format!("\n### {}\n", tool.name));
-            let elsewhere = ["service_status", "maintenance_windows"].contains(&tool.name);
-            assert!(there == its || elsewhere, "{} in {service:?}", tool.name);
+            let there = text.contains(&format!("\n### {}\n", tool.spec().name));
+            let elsewhere = ["service_status", "maintenance_windows"].contains(&tool.spec().name);
+            assert!(
+                there == its || elsewhere,
+                "{} in {service:?}",
+                tool.spec().name
+            );
         }
     }
 }

@@ -23,8 +23,8 @@ use metarecord::domain::operator_token::TokenScope;
 use metarecord::http::openapi;
 use metarecord::http::routes::{ROUTES, STREAMED};
 use metarecord::mcp::{
-    Action, Answer, Api, ApiAnswer, ApiFailure, ApiRequest, Audience, Caller, Confirm, Desk, Door,
-    Mode, NoSuchTool, Outcome, Question, ResourceText, ToolResult, Toolbox, Who,
+    Action, Answer, Api, ApiAnswer, ApiFailure, ApiRequest, Audience, CallEnv, Caller, Confirm,
+    Door, Mode, NoSuchTool, Outcome, Question, ResourceText, ToolResult, Toolbox, Who,
 };
 use serde_json::{Map, Value};
 
@@ -108,7 +108,7 @@ impl Agent {
         let gateway = Client::new(base_url, Credential::None);
         let token = Credential::OperatorToken(token.to_owned());
         let operators = Client::new(operator_url, token);
-        let api = ClientApi::new(gateway, operators, Some(code.to_owned()));
+        let api = ClientApi::new(gateway, operators, Some(code));
         Self::by(api, operator())
     }
 }
@@ -127,8 +127,8 @@ impl<A: Api> Agent<A> {
         }
     }
 
-    fn desk<'a>(&'a self, answer: Option<Answer<'a>>) -> Desk<'a, A> {
-        Desk {
+    fn env<'a>(&'a self, answer: Option<Answer<'a>>) -> CallEnv<'a, A> {
+        CallEnv {
             api: &self.api,
             audience: &self.audience,
             caller: Caller {
@@ -152,14 +152,14 @@ impl<A: Api> Agent<A> {
         arguments: Value,
         answer: Option<Answer<'_>>,
     ) -> Result<Outcome, NoSuchTool> {
-        let desk = self.desk(answer);
-        runtime().block_on(self.toolbox.call(&desk, name, object(arguments)))
+        let env = self.env(answer);
+        runtime().block_on(self.toolbox.call(&env, name, object(arguments)))
     }
 
     /// The texts of a resource.
     fn read(&self, uri: &str) -> Vec<ResourceText> {
-        let desk = self.desk(None);
-        let read = runtime().block_on(self.toolbox.read_resource(&desk, uri));
+        let env = self.env(None);
+        let read = runtime().block_on(self.toolbox.read_resource(&env, uri));
         read.expect("a resource")
     }
 

@@ -158,14 +158,14 @@ fn each_tool_says_what_its_route_says_to_every_kind_of_caller() {
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
         for tool in agent.toolbox.list(&super::tenant()) {
-            let (method, path, body) =
-                direct(tool.name).unwrap_or_else(|| panic!("{} is not compared", tool.name));
+            let (method, path, body) = direct(tool.spec().name)
+                .unwrap_or_else(|| panic!("{} is not compared", tool.spec().name));
             let got = town
                 .server
                 .call(method, path, &headers, (method == "POST").then_some(&body));
-            let result = agent.call(tool.name, arguments(tool.name));
+            let result = agent.call(tool.spec().name, arguments(tool.spec().name));
             let shown = facts(&result);
-            let about = format!("{} by the {}: {shown}", tool.name, kind.name);
+            let about = format!("{} by the {}: {shown}", tool.spec().name, kind.name);
             assert_eq!(
                 result.is_error,
                 got.status != 200,

@@ -1,6 +1,7 @@
 //! A record's life by tools, and what its stored text must not do to a reader.
 
 use metarecord::client::Credential;
+use metarecord::domain::Timestamp;
 use metarecord::mcp::{Audience, Mode, Outcome};
 use serde_json::{Value, json};
 
@@ -335,14 +336,21 @@ fn an_upload_is_begun_and_completed_where_urls_are_allowed() {
     assert!(absent.is_err_and(|none| none.to_string().contains("credentials")));
     agent.audience.urls = true;
     let begun = agent.good("record_upload_begin", begin);
-    let url = begun["upload"]["url"].as_str().expect("a url");
+    let upload = &begun["upload"];
+    assert_eq!(upload["expires_in"], 300, "the setting says 900: {upload}");
+    let url = upload["url"].as_str().expect("a url");
     super::put_bytes(url, &gzip);
     let complete = json!({"container": "notes", "record_id": "up", "content_token": begun["content_token"], "size": gzip.len(), "content_md5": md5});
     let done = agent.good("record_upload_complete", complete);
     assert_eq!(done["record"]["status"], "active");
     let read = agent.call("record_get", there("up"));
     assert_eq!(within(&read.texts[1]), "hello");
-    assert!(read.texts[0].contains("download_url"));
+    let facts: Value = serde_json::from_str(&read.texts[0]).expect("facts");
+    assert!(facts["download_url"].is_string(), "{facts}");
+    let until = facts["download_expires_at"].as_str().expect("a time");
+    let until = Timestamp::parse(until).expect("a time").millis();
+    let left = until - agent.clock.now().millis();
+    assert!(left <= 300_000, "{left} ms, and the setting says 900 s");
 }
 
 #[test]

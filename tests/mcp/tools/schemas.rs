@@ -46,7 +46,7 @@ fn no_argument_and_no_answer_of_a_tool_is_a_secret() {
             // An upload's token is there only where a person has allowed it.
             let allowed = tool.spec().gives_urls && name == "content_token";
             let is_fine = !named || NO_SECRETS.contains(&name.as_str()) || allowed;
-            assert!(is_fine, "{} has {name}", tool.name);
+            assert!(is_fine, "{} has {name}", tool.spec().name);
         }
     }
 }
@@ -54,23 +54,24 @@ fn no_argument_and_no_answer_of_a_tool_is_a_secret() {
 #[test]
 fn schemas_take_nothing_else_and_describe_what_they_take() {
     for tool in toolbox().all() {
-        assert_eq!(tool.input_schema["type"], "object", "{}", tool.name);
+        assert_eq!(tool.input_schema["type"], "object", "{}", tool.spec().name);
         assert_eq!(
-            tool.input_schema["additionalProperties"], false,
+            tool.input_schema["additionalProperties"],
+            false,
             "{}",
-            tool.name
+            tool.spec().name
         );
         for (name, schema) in arguments(tool) {
             let typed = schema.get("type").is_some() || name == "payload";
-            assert!(typed, "{} {name}: {schema}", tool.name);
-            assert!(schema.get("$ref").is_none(), "{} {name}", tool.name);
+            assert!(typed, "{} {name}: {schema}", tool.spec().name);
+            assert!(schema.get("$ref").is_none(), "{} {name}", tool.spec().name);
         }
         let required = tool.input_schema.get("required").and_then(Value::as_array);
         for name in required.into_iter().flatten().filter_map(Value::as_str) {
             assert!(
                 tool.input_schema["properties"].get(name).is_some(),
                 "{} {name}",
-                tool.name
+                tool.spec().name
             );
         }
     }
@@ -84,15 +85,15 @@ fn every_change_of_a_record_requires_the_revision_that_was_read() {
         "record_upload_complete",
     ];
     for tool in toolbox().all() {
-        let changes = !tool.hints.read_only && tool.name.starts_with("record_");
-        if !changes || creates.contains(&tool.name) {
+        let changes = !tool.spec().hints.read_only && tool.spec().name.starts_with("record_");
+        if !changes || creates.contains(&tool.spec().name) {
             continue;
         }
         let required = tool.input_schema["required"].as_array().expect("a list");
         assert!(
             required.contains(&json!("expected_revision")),
             "{}",
-            tool.name
+            tool.spec().name
         );
     }
 }
@@ -103,7 +104,7 @@ fn limits_are_those_of_the_routes() {
     let tool = toolbox
         .all()
         .iter()
-        .find(|tool| tool.name == "record_create")
+        .find(|tool| tool.spec().name == "record_create")
         .expect("a tool");
     let of = |name: &str| &tool.input_schema["properties"][name];
     assert_eq!(
@@ -124,17 +125,17 @@ fn wrong_arguments_are_refused_before_anything_is_asked() {
         Credential::SessionGuid(server.session_guid.clone()),
     );
     for tool in toolbox().list(&super::tenant()) {
-        let error = agent.bad(tool.name, json!({"nonsense": 1}));
+        let error = agent.bad(tool.spec().name, json!({"nonsense": 1}));
         assert_eq!(
             (&error["tag"], &error["minor"]),
             (&json!("invalid-input"), &json!("nonsense")),
             "{}",
-            tool.name
+            tool.spec().name
         );
         let required = tool.input_schema.get("required").and_then(Value::as_array);
         if required.is_some() {
-            let error = agent.bad(tool.name, json!({}));
-            assert_eq!(error["tag"], "invalid-input", "{}", tool.name);
+            let error = agent.bad(tool.spec().name, json!({}));
+            assert_eq!(error["tag"], "invalid-input", "{}", tool.spec().name);
             assert!(
                 error["message"]
                     .as_str()

@@ -15,16 +15,16 @@ const LIST_BYTES_MAX: usize = 16 * 1024;
 /// What a tool is in `tools/list`.
 fn listed(tool: &metarecord::mcp::Tool) -> Value {
     let mut listed = json!({
-        "name": tool.name,
-        "title": tool.title,
-        "description": tool.description,
+        "name": tool.spec().name,
+        "title": tool.spec().title,
+        "description": tool.spec().words,
         "inputSchema": tool.input_schema,
         "annotations": {
-            "title": tool.title,
-            "readOnlyHint": tool.hints.read_only,
-            "destructiveHint": tool.hints.destructive,
-            "idempotentHint": tool.hints.idempotent,
-            "openWorldHint": tool.hints.open_world,
+            "title": tool.spec().title,
+            "readOnlyHint": tool.spec().hints.read_only,
+            "destructiveHint": tool.spec().hints.destructive,
+            "idempotentHint": tool.spec().hints.idempotent,
+            "openWorldHint": tool.spec().hints.open_world,
         },
     });
     if let Some(output) = &tool.output_schema {
@@ -35,7 +35,11 @@ fn listed(tool: &metarecord::mcp::Tool) -> Value {
 
 /// The names that an audience sees.
 fn names(of: &Audience) -> Vec<&'static str> {
-    toolbox().list(of).iter().map(|tool| tool.name).collect()
+    toolbox()
+        .list(of)
+        .iter()
+        .map(|tool| tool.spec().name)
+        .collect()
 }
 
 /// Every kind of audience.
@@ -184,7 +188,11 @@ fn a_role_sees_no_tool_that_it_may_not_use() {
         ..tenant()
     };
     for tool in toolbox().list(&of(false, false)) {
-        assert!(tool.hints.read_only, "a reader sees {}", tool.name);
+        assert!(
+            tool.spec().hints.read_only,
+            "a reader sees {}",
+            tool.spec().name
+        );
     }
     let writer = names(&of(true, false));
     assert!(writer.contains(&"record_doom") && !writer.contains(&"record_hold_set"));
@@ -199,7 +207,7 @@ fn a_role_sees_no_tool_that_it_may_not_use() {
             let fits = scope == TokenScope::All
                 || needs == Needs::Public
                 || matches!(needs, Needs::Scopes([needed]) if *needed == scope);
-            assert!(fits, "{scope:?} sees {}", tool.name);
+            assert!(fits, "{scope:?} sees {}", tool.spec().name);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::mcp::{self, Action, Link, NoSuchTool, Question, Refused, ToolResult};
 
 /// The code of an error that is nobody's mistake in the request: of those that the protocol leaves to servers.
 const SERVER_ERROR: ErrorCode = ErrorCode(-32000);
-/// The name of the only question there is, as [`Question::key`] has it.
+/// The name of the only question there is, in the request and in the answer.
 const QUESTION: &str = "confirm";
 
 /// Makes a value of the protocol out of JSON.
@@ -31,7 +31,7 @@ pub(super) fn required(question: &Question) -> Result<InputRequiredResult, Error
     let request = json!({"method": "elicitation/create", "params": form(question)});
     made(json!({
         "resultType": "input_required",
-        "inputRequests": {question.key: request},
+        "inputRequests": {QUESTION: request},
         "requestState": question.state,
     }))
 }
@@ -59,7 +59,7 @@ pub(super) fn answer(state: String, said: &Value) -> Option<OwnedAnswer> {
 }
 
 pub(super) fn tool(tool: &mcp::Tool) -> Tool {
-    let hints = tool.hints;
+    let hints = tool.spec().hints;
     let annotations = ToolAnnotations::from_raw(
         None,
         Some(hints.read_only),
@@ -67,8 +67,14 @@ pub(super) fn tool(tool: &mcp::Tool) -> Tool {
         Some(hints.idempotent),
         Some(hints.open_world),
     );
-    let made = Tool::new(tool.name, tool.description, tool.input_schema.clone());
-    let made = made.with_title(tool.title).with_annotations(annotations);
+    let made = Tool::new(
+        tool.spec().name,
+        tool.spec().words,
+        tool.input_schema.clone(),
+    );
+    let made = made
+        .with_title(tool.spec().title)
+        .with_annotations(annotations);
     match &tool.output_schema {
         Some(schema) => made.with_raw_output_schema(Arc::new(schema.clone())),
         None => made,
@@ -93,7 +99,6 @@ pub(super) fn tool_result(result: ToolResult) -> CallToolResult {
 
 pub(super) fn resource(link: Link) -> Resource {
     let mut made = Resource::new(link.uri, link.name);
-    made.title = link.title;
     made.description = link.description;
     made.mime_type = link.mime_type;
     made.size = link.size;

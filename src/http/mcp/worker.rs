@@ -10,35 +10,35 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Shared;
-use super::backend::{Asked, Backend, Changes};
-use super::from_http::{FromHttp, Known};
-use crate::domain::{ErrorTag, Rejection};
+use super::backend::{Asked, Backend, Changes, Seen};
+use super::from_http::{FromHttp, KnownCaller};
+use crate::domain::Rejection;
 use crate::http::inner::{InnerAnswer, InnerRequest, carry_out, carry_out_for_operator};
 use crate::http::presigned::peek::peek;
 use crate::http::reply::{Refusal, unavailable};
 use crate::http::state::AppState;
 use crate::mcp::{
-    Address, Api, ApiAnswer, ApiFailure, ApiRequest, Audience, Completion, Desk as ToolDesk, Door,
-    Mode, NoSuchTool, Outcome, Refused, ResourcePage, ResourceText, Surface, Toolbox, Who,
+    Address, Api, ApiAnswer, ApiFailure, ApiRequest, Audience, CallEnv, Completion, Door, Mode,
+    NoSuchTool, Outcome, Refused, ResourcePage, ResourceText, Surface, Toolbox, Who, read_data,
 };
 
-/// Work at a desk.
-type Job = Box<dyn FnOnce(Rc<Desk>) -> LocalBoxFuture<'static, ()> + Send>;
+/// Work for the thread that serves.
+type Job = Box<dyn FnOnce(Rc<Worker>) -> LocalBoxFuture<'static, ()> + Send>;
 
-/// Has work done at the desk of one thread.
+/// Has work done on one thread that serves.
 #[derive(Clone)]
 pub(super) struct HttpBackend {
     jobs: mpsc::UnboundedSender<Job>,
     surface: Surface,
 }
 
-/// Opens the desk of the calling thread. What waits there is bounded by the requests that are let in.
-pub(super) fn desk(shared: Arc<Shared>, toolbox: Arc<Toolbox>, surface: Surface) -> HttpBackend {
+/// Starts to work on the calling thread. What waits for it is bounded by the requests that are let in.
+pub(super) fn start(shared: Arc<Shared>, toolbox: Arc<Toolbox>, surface: Surface) -> HttpBackend {
     let (jobs, mut waiting) = mpsc::unbounded_channel::<Job>();
-    let desk = Rc::new(Desk { shared, toolbox });
+    let worker = Rc::new(Worker { shared, toolbox });
     actix_web::rt::spawn(async move {
         while let Some(job) = waiting.recv().await {
-            actix_web::rt::spawn(job(desk.clone()));
+            actix_web::rt::spawn(job(worker.clone()));
         }
     });
     HttpBackend { jobs, surface }
@@ -46,11 +46,11 @@ pub(super) fn desk(shared: Arc<Shared>, toolbox: Arc<Toolbox>, surface: Surface)
 
 impl HttpBackend {
     /// Has something done, unless nobody waits for it any more: a client that disconnects ends the work as it does on the routes.
-    async fn at_desk<T: Send + 'static>(
+    async fn on_worker<T: Send + 'static>(
         &self,
         asked: &Asked,
         work: impl for<'a> FnOnce(
-            &'a Desk,
+            &'a Worker,
             &'a Asked,
             FromHttp,
         ) -> LocalBoxFuture<'a, Result<T, Refused>>
@@ -63,9 +63,9 @@ impl HttpBackend {
         http.told.asks(asked.label);
         let (mut reply, answer) = oneshot::channel();
         let asked = asked.clone();
-        let job: Job = Box::new(move |desk| {
+        let job: Job = Box::new(move |worker| {
             Box::pin(async move {
-                let working = work(&desk, &asked, http);
+                let working = work(&worker, &asked, http);
                 let done = tokio::select! {
                     done = working => Some(done),
                     () = reply.closed() => None,
@@ -89,8 +89,8 @@ impl Backend for HttpBackend {
     const WATCHES: bool = true;
 
     async fn watchable(&self, asked: &Asked, uris: Vec<String>) -> Result<Vec<String>, Refused> {
-        self.at_desk(asked, move |desk, asked, http| {
-            Box::pin(desk.watchable(asked, http, uris))
+        self.on_worker(asked, move |worker, asked, http| {
+            Box::pin(worker.watchable(asked, http, uris))
         })
         .await
     }
@@ -99,10 +99,10 @@ impl Backend for HttpBackend {
         &self,
         asked: &Asked,
         uris: Vec<String>,
-        since: Vec<Option<u64>>,
+        since: Seen,
     ) -> Result<Changes, Refused> {
-        self.at_desk(asked, move |desk, asked, http| {
-            Box::pin(desk.changes(asked, http, uris, since))
+        self.on_worker(asked, move |worker, asked, http| {
+            Box::pin(worker.changes(asked, http, uris, since))
         })
         .await
     }
@@ -111,9 +111,15 @@ impl Backend for HttpBackend {
         self.surface
     }
 
+    fn note(&self, asked: &Asked) {
+        if let Some(http) = &asked.http {
+            http.told.asks(asked.label);
+        }
+    }
+
     fn audience(&self, asked: &Asked) -> impl Future<Output = Result<Audience, Refused>> + Send {
-        self.at_desk(asked, |desk, asked, http| {
-            Box::pin(desk.audience(asked, http))
+        self.on_worker(asked, |worker, asked, http| {
+            Box::pin(worker.audience(asked, http))
         })
     }
 
@@ -123,9 +129,9 @@ impl Backend for HttpBackend {
         name: String,
         arguments: Map<String, Value>,
     ) -> Result<Result<Outcome, NoSuchTool>, Refused> {
-        self.at_desk(asked, move |desk, asked, http| {
+        self.on_worker(asked, move |worker, asked, http| {
             Box::pin(async move {
-                let called = desk.call(asked, http.clone(), &name, arguments).await;
+                let called = worker.call(asked, http.clone(), &name, arguments).await;
                 if let Ok(Ok(Outcome::Done(result))) = &called {
                     http.told.note_refused(result.is_error);
                 }
@@ -140,12 +146,12 @@ impl Backend for HttpBackend {
         asked: &Asked,
         cursor: Option<String>,
     ) -> Result<ResourcePage, Refused> {
-        self.at_desk(asked, move |desk, asked, http| {
+        self.on_worker(asked, move |worker, asked, http| {
             Box::pin(async move {
-                let seat = desk.seat(asked, http)?;
-                let toolbox = &desk.toolbox;
+                let request = worker.tool_request(asked, http)?;
+                let toolbox = &worker.toolbox;
                 toolbox
-                    .resources(&seat.tools(desk), cursor.as_deref())
+                    .resources(&request.env(worker), cursor.as_deref())
                     .await
             })
         })
@@ -157,10 +163,13 @@ impl Backend for HttpBackend {
         asked: &Asked,
         uri: String,
     ) -> Result<Vec<ResourceText>, Refused> {
-        self.at_desk(asked, move |desk, asked, http| {
+        self.on_worker(asked, move |worker, asked, http| {
             Box::pin(async move {
-                let seat = desk.seat(asked, http)?;
-                desk.toolbox.read_resource(&seat.tools(desk), &uri).await
+                let request = worker.tool_request(asked, http)?;
+                worker
+                    .toolbox
+                    .read_resource(&request.env(worker), &uri)
+                    .await
             })
         })
         .await
@@ -172,12 +181,12 @@ impl Backend for HttpBackend {
         (argument, value): (String, String),
         context: Map<String, Value>,
     ) -> Result<Completion, Refused> {
-        self.at_desk(asked, move |desk, asked, http| {
+        self.on_worker(asked, move |worker, asked, http| {
             Box::pin(async move {
-                let seat = desk.seat(asked, http)?;
-                let toolbox = &desk.toolbox;
+                let request = worker.tool_request(asked, http)?;
+                let toolbox = &worker.toolbox;
                 Ok(toolbox
-                    .complete(&seat.tools(desk), &argument, &value, &context)
+                    .complete(&request.env(worker), &argument, &value, &context)
                     .await)
             })
         })
@@ -186,31 +195,31 @@ impl Backend for HttpBackend {
 }
 
 /// What one thread works with.
-pub(super) struct Desk {
+pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     toolbox: Arc<Toolbox>,
 }
 
-/// One request at a desk.
-struct Seat<'a> {
+/// One request of a client, with what its tools need.
+struct ToolRequest<'a> {
     asked: &'a Asked,
     app: Arc<AppState>,
     api: InnerApi,
     audience: Audience,
 }
 
-impl Desk {
+impl Worker {
     async fn audience(&self, asked: &Asked, http: FromHttp) -> Result<Audience, Refused> {
         let who = match &http.known {
-            Known::Operator { scopes, .. } => Who::Operator {
+            KnownCaller::Operator { scopes, .. } => Who::Operator {
                 scopes: scopes.clone(),
             },
-            Known::Tenant { .. } => {
+            KnownCaller::Tenant { .. } => {
                 http.told.note_lines();
                 let caller = http.caller.clone();
                 let request = InnerRequest::get(asked.label, "/whoami", caller, String::new());
                 let answer = carry_out(&self.shared.gateway, request).await;
-                Who::of_whoami(&data_of(&answer)?)
+                Who::of_whoami(&data_of(answer)?)
             }
         };
         Ok(self.shown(who, http.mode))
@@ -227,20 +236,24 @@ impl Desk {
         }
     }
 
-    fn seat<'a>(&self, asked: &'a Asked, http: FromHttp) -> Result<Seat<'a>, Refused> {
+    fn tool_request<'a>(
+        &self,
+        asked: &'a Asked,
+        http: FromHttp,
+    ) -> Result<ToolRequest<'a>, Refused> {
         let app = self.shared.gateway.app();
         let app = app.ok_or_else(|| of_rejection(&unavailable()))?.clone();
         // A tool that a role does not show is called all the same: its route refuses.
         let who = match &http.known {
-            Known::Tenant { .. } => Who::Tenant {
+            KnownCaller::Tenant { .. } => Who::Tenant {
                 writes: true,
                 manages: true,
             },
-            Known::Operator { scopes, .. } => Who::Operator {
+            KnownCaller::Operator { scopes, .. } => Who::Operator {
                 scopes: scopes.clone(),
             },
         };
-        Ok(Seat {
+        Ok(ToolRequest {
             asked,
             app,
             audience: self.shown(who, http.mode),
@@ -258,24 +271,24 @@ impl Desk {
         name: &str,
         arguments: Map<String, Value>,
     ) -> Result<Result<Outcome, NoSuchTool>, Refused> {
-        let seat = self.seat(asked, http)?;
-        Ok(self.toolbox.call(&seat.tools(self), name, arguments).await)
+        let request = self.tool_request(asked, http)?;
+        Ok(self.toolbox.call(&request.env(self), name, arguments).await)
     }
 }
 
-impl Seat<'_> {
-    fn tools<'a>(&'a self, desk: &'a Desk) -> ToolDesk<'a, InnerApi> {
+impl ToolRequest<'_> {
+    fn env<'a>(&'a self, worker: &'a Worker) -> CallEnv<'a, InnerApi> {
         let (identity, org) = match &self.api.http.known {
-            Known::Tenant { identity, org } => (identity.clone(), org.as_deref()),
-            Known::Operator { by, .. } => (by.clone(), None),
+            KnownCaller::Tenant { identity, org } => (identity.clone(), org.as_deref()),
+            KnownCaller::Operator { by, .. } => (by.clone(), None),
         };
-        ToolDesk {
+        CallEnv {
             api: &self.api,
             audience: &self.audience,
             caller: self.asked.caller(identity, org),
             signer: &self.app.signer,
             clock: &self.app.clock,
-            result_bytes_max: desk.shared.settings.result_bytes_max,
+            result_bytes_max: worker.shared.settings.result_bytes_max,
         }
     }
 }
@@ -308,12 +321,7 @@ impl Api for InnerApi {
             Address::Gateway => carry_out(gateway, inner).await,
             Address::Operators => carry_out_for_operator(gateway, inner).await,
         };
-        Ok(ApiAnswer {
-            status: answer.status.as_u16(),
-            retry_after_seconds: answer.retry_after_seconds,
-            replayed: answer.replayed,
-            text: String::from_utf8_lossy(&answer.body).into_owned(),
-        })
+        Ok(api_answer(answer))
     }
 
     async fn content(&self, url: String, bytes_max: usize) -> Result<Vec<u8>, ApiFailure> {
@@ -330,33 +338,17 @@ impl Api for InnerApi {
 }
 
 /// The data of an answer, or why there is none.
-pub(super) fn data_of(answer: &InnerAnswer) -> Result<Value, Refused> {
-    let envelope = answer
-        .envelope()
-        .map_err(|_| of_rejection(&unavailable()))?;
-    if let Some(error) = envelope.error() {
-        let details = error
-            .details
-            .and_then(|raw| serde_json::from_str(raw.get()).ok());
-        return Err(Refused {
-            tag: error.tag.to_owned(),
-            minor: error.minor.map(str::to_owned),
-            message: error.message.to_owned(),
-            details: details.unwrap_or_default(),
-            request_id: Some(envelope.request_id().to_owned()),
-            retry_after_seconds: answer.retry_after_seconds,
-            next: None,
-        });
+pub(super) fn data_of(answer: InnerAnswer) -> Result<Value, Refused> {
+    read_data(&api_answer(answer))
+}
+
+fn api_answer(answer: InnerAnswer) -> ApiAnswer {
+    ApiAnswer {
+        status: answer.status.as_u16(),
+        retry_after_seconds: answer.retry_after_seconds,
+        replayed: answer.replayed,
+        text: String::from_utf8_lossy(&answer.body).into_owned(),
     }
-    let data = envelope
-        .data
-        .and_then(|raw| serde_json::from_str(raw.get()).ok());
-    data.ok_or_else(|| {
-        of_rejection(&Rejection::new(
-            ErrorTag::InternalError,
-            "An answer was empty.",
-        ))
-    })
 }
 
 pub(super) fn of_rejection(rejection: &Rejection) -> Refused {
