@@ -104,7 +104,13 @@ pub enum Outcome {
 impl Outcome {
     /// The end of a call that is refused, with what to do next.
     pub fn refused(refused: Refused) -> Self {
-        Self::Done(ToolResult::refused(&instructions::advised(refused)))
+        Self::refused_by(refused, None)
+    }
+
+    /// The same for the call of a tool.
+    pub(super) fn refused_by(refused: Refused, spec: Option<&Spec>) -> Self {
+        let refused = instructions::advised(refused, spec);
+        Self::Done(ToolResult::refused(&refused))
     }
 }
 

@@ -144,7 +144,7 @@ impl Toolbox {
             Ok(result) => Outcome::Done(result),
             Err(Stop::Planned(plan)) => Outcome::Done(*plan),
             Err(Stop::Ask(question)) => Outcome::Ask(*question),
-            Err(Stop::Refused(refused)) => Outcome::refused(*refused),
+            Err(Stop::Refused(refused)) => Outcome::refused_by(*refused, Some(tool.spec)),
         })
     }
 

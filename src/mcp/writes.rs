@@ -63,6 +63,16 @@ impl<A: Api> Call<'_, A> {
     }
 
     pub(super) async fn tag(&self) -> Result<ToolResult, Stop> {
+        let tags_of = |name: &str| {
+            let tags = self.arguments.get(name).and_then(Value::as_array);
+            let tags = tags.into_iter().flatten().filter_map(Value::as_str);
+            tags.map(str::to_ascii_uppercase).collect::<Vec<_>>()
+        };
+        let removed = tags_of("remove");
+        if tags_of("add").iter().any(|tag| removed.contains(tag)) {
+            let message = "A tag cannot be added and removed at once.";
+            return Err(Refused::argument("remove", message).into());
+        }
         let mut steps = Vec::new();
         for (name, path) in [("add", "/mrs/tag/add"), ("remove", "/mrs/tag/remove")] {
             let tags = self.arguments.get(name).and_then(Value::as_array);
@@ -268,6 +278,11 @@ impl<A: Api> Call<'_, A> {
         if !is_so && !stale {
             return Err(refused.into());
         }
+        if !is_so && refused.details.get("current") == Some(&Value::Null) {
+            refused.message = "There is no record with this id to change.".to_owned();
+            refused.details.clear();
+            return Err(refused.then(NOT_THERE).into());
+        }
         let present = match refused.details.get("current") {
             Some(current) if !is_so => brief_record(current),
             Some(_) | None => {
@@ -288,6 +303,10 @@ impl<A: Api> Call<'_, A> {
 
 /// What to do after a change by somebody else.
 const READ_AGAIN: &str = "Read the record again, then decide whether the change is still wanted, with its present revision.";
+
+/// What to do about a record that is not there.
+const NOT_THERE: &str =
+    "Check container and record_id with records_list, or make the record with record_create.";
 
 /// A refusal of the second of two steps says that the first was done, and which revision that made.
 fn after_a_first_step(refused: Refused, made: Option<&Value>) -> Refused {

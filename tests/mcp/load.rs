@@ -263,3 +263,22 @@ fn each_setting_of_agents_does_what_it_says() {
         "a reader's key sees no tool that writes"
     );
 }
+
+#[test]
+fn a_known_method_with_wrong_params_is_not_called_unknown() {
+    let server = Server::start();
+    let client = Client::of(&server);
+    let wrong = [
+        ("tools/call", json!({"name": "whoami", "arguments": []})),
+        ("resources/read", json!({"uri": 1})),
+        ("prompts/get", json!({"name": []})),
+    ];
+    for (method, params) in wrong {
+        let got = client.ask(method, params);
+        assert_eq!(code(&got), -32602, "{method}: {}", got.json());
+    }
+    let got = client.ask("no/such", json!({}));
+    assert_eq!(code(&got), -32601, "{}", got.json());
+    let message = &got.json()["error"]["message"];
+    assert_eq!(message, "There is no method no/such here.");
+}

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, ClientCapabilities, CompleteRequestParams,
-    CompleteResult, CompletionInfo, DiscoverResult, ElicitRequestParams, ErrorData,
-    GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation,
-    InitializeRequestParams, InitializeResult, ListPromptsResult, ListResourceTemplatesResult,
-    ListResourcesResult, ListToolsResult, PaginatedRequestParams, PromptMessage, ProtocolVersion,
-    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ResourceContents,
-    ResourceTemplate, Role, ServerCapabilities, ServerConfig, SubscriptionFilter,
+    CompleteResult, CompletionInfo, CustomRequest, CustomResult, DiscoverResult,
+    ElicitRequestParams, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse,
+    GetPromptResult, Implementation, InitializeRequestParams, InitializeResult, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    PromptMessage, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
+    ReadResourceResult, ResourceContents, ResourceTemplate, Role, ServerCapabilities, ServerConfig,
+    SubscriptionFilter,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -45,6 +46,23 @@ const WATCHED_MAX: usize = 32;
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// What the log calls a tool that there is none of.
 const UNKNOWN_TOOL: &str = "mcp/unknown";
+
+/// The methods that are served.
+const METHODS: &[&str] = &[
+    "completion/complete",
+    "initialize",
+    "prompts/get",
+    "prompts/list",
+    "resources/list",
+    "resources/read",
+    "resources/templates/list",
+    "server/discover",
+    "subscriptions/listen",
+    "tools/call",
+    "tools/list",
+];
+/// Longest name of an unknown method that is shown, in characters.
+const METHOD_CHARS_MAX: usize = 64;
 
 /// The server, for as long as a connection or a request lasts.
 #[derive(Clone)]
@@ -332,6 +350,23 @@ impl<B: Backend> ServerHandler for McpHandler<B> {
             .into_iter()
             .map(|text| PromptMessage::new_text(Role::User, text));
         Ok(GetPromptResult::new(messages.collect()).into())
+    }
+
+    /// Refuses what the library cannot read as a request of the protocol: an unknown method, or a known one with other params.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let method = request.method;
+        if METHODS.contains(&&*method) {
+            let message = format!("The params of {method} are not as the protocol has them.");
+            return Err(ErrorData::invalid_params(message, None));
+        }
+        let shown = method.chars().filter(|c| !c.is_control());
+        let shown: String = shown.take(METHOD_CHARS_MAX).collect();
+        let message = format!("There is no method {shown} here.");
+        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None))
     }
 
     fn accepted_subscription_filter(

@@ -376,3 +376,15 @@ fn a_tool_of_the_other_mode_is_unknown_and_says_so() {
         Ok(Outcome::Done(_))
     ));
 }
+
+#[test]
+fn a_record_that_is_not_there_is_not_replaced_and_shown_as_nothing() {
+    let server = Server::start();
+    let agent = agent(&server);
+    let more = json!({"payload": 1, "expected_revision": 1});
+    let error = agent.bad("record_replace", with(there("none"), &more));
+    assert_eq!(error["tag"], "conflict", "{error}");
+    assert!(error.get("details").is_none(), "{error}");
+    let next = error["next"].as_str().expect("advice");
+    assert!(next.contains("record_create"), "{error}");
+}

@@ -113,3 +113,15 @@ fn a_call_that_did_one_step_does_not_say_that_all_was_so() {
     assert_eq!(done["record"]["tags"], json!(["X"]), "{done}");
     assert!(done.get("already_so").is_none(), "{done}");
 }
+
+#[test]
+fn a_tag_is_not_added_and_removed_at_once() {
+    let server = start(&["Y"]);
+    let agent = Agent::by(api(&server), tenant());
+    let error = agent.bad("record_tag", tags(&["a", "X"], &["x"], 1));
+    assert_eq!(
+        (&error["tag"], &error["minor"]),
+        (&json!("invalid-input"), &json!("remove"))
+    );
+    assert_eq!(present(&server), json!(["Y"]));
+}
