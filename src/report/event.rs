@@ -1,6 +1,6 @@
 //! Every event of the log, with its fields and their types; the schema comes from this list.
 
-use super::field::{Field, Fingerprint, Kind, RequestId, Text, Word};
+use super::field::{Field, Fingerprint, Kind, Line, RequestId, Text, Word};
 use crate::domain::OrgCode;
 
 /// How much an event matters to an operator.
@@ -83,7 +83,7 @@ macro_rules! events {
             }
 
             /// Appends the event's own fields to a line.
-            pub(super) fn write_fields(&self, line: &mut Vec<u8>) {
+            pub(super) fn write_fields(&self, line: &mut Line) {
                 match self { $( Self::$name { $( $field, )* } => { $( Field::write($field, stringify!($field), line); )* } )* }
             }
         }

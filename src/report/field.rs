@@ -1,5 +1,6 @@
 //! What a field of a log line can hold: types that no text of a caller's own fits into, but for the request id.
 
+use super::scrub;
 use crate::domain::OrgCode;
 
 /// Most characters of a request id.
@@ -77,7 +78,7 @@ impl Kind {
             Self::Org => "the code of an org that the caller is authorised for".to_owned(),
             Self::Text => format!(
                 "a text that the program made, at most {TEXT_CHARS_MAX} characters; what looks like a secret is `{}`",
-                super::scrub::SCRUBBED
+                scrub::SCRUBBED
             ),
         }
     }
@@ -102,7 +103,7 @@ impl Kind {
 
 /// A text may become longer when short secrets in it are replaced.
 fn scrubbed_chars_max() -> usize {
-    TEXT_CHARS_MAX * super::scrub::SCRUBBED.len()
+    TEXT_CHARS_MAX * scrub::SCRUBBED.len()
 }
 
 fn is_word(text: &str) -> bool {
@@ -162,7 +163,7 @@ impl Fingerprint {
 }
 
 /// A text that the program made, such as what the system said of a file. Cut where it is too long; control characters
-/// become spaces. It is scrubbed with its line.
+/// become spaces. It is scrubbed on its way into a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(Box<str>);
 
@@ -183,7 +184,24 @@ pub(super) trait Field {
     const OPTIONAL: bool = false;
 
     /// Adds it to a line that has fields already.
-    fn write(&self, name: &str, line: &mut Vec<u8>);
+    fn write(&self, name: &str, line: &mut Line);
+}
+
+/// A line that fields are added to.
+#[derive(Default)]
+pub(super) struct Line {
+    pub(super) bytes: Vec<u8>,
+    /// What is scrubbed on its way into the line.
+    raw: Vec<u8>,
+}
+
+impl Line {
+    /// Adds what may hold a text of a caller's, or of the system's: without what looks like a secret.
+    fn add_scrubbed(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.raw.clear();
+        write(&mut self.raw);
+        scrub::scrub(&self.raw, &mut self.bytes);
+    }
 }
 
 fn write_name(name: &str, line: &mut Vec<u8>) {
@@ -223,63 +241,67 @@ pub(super) fn write_number(number: u64, line: &mut Vec<u8>) {
 impl Field for Word {
     const KIND: Kind = Kind::Word;
 
-    fn write(&self, name: &str, line: &mut Vec<u8>) {
-        write_name(name, line);
-        write_text(self, line);
+    fn write(&self, name: &str, line: &mut Line) {
+        write_name(name, &mut line.bytes);
+        write_text(self, &mut line.bytes);
     }
 }
 
 impl Field for RequestId {
     const KIND: Kind = Kind::RequestId;
 
-    fn write(&self, name: &str, line: &mut Vec<u8>) {
-        write_name(name, line);
-        write_plain(&self.0, line);
+    fn write(&self, name: &str, line: &mut Line) {
+        line.add_scrubbed(|line| {
+            write_name(name, line);
+            write_plain(&self.0, line);
+        });
     }
 }
 
 impl Field for u64 {
     const KIND: Kind = Kind::Number;
 
-    fn write(&self, name: &str, line: &mut Vec<u8>) {
-        write_name(name, line);
-        write_number(*self, line);
+    fn write(&self, name: &str, line: &mut Line) {
+        write_name(name, &mut line.bytes);
+        write_number(*self, &mut line.bytes);
     }
 }
 
 impl Field for u16 {
     const KIND: Kind = Kind::Status;
 
-    fn write(&self, name: &str, line: &mut Vec<u8>) {
-        write_name(name, line);
-        write_number(u64::from(*self), line);
+    fn write(&self, name: &str, line: &mut Line) {
+        write_name(name, &mut line.bytes);
+        write_number(u64::from(*self), &mut line.bytes);
     }
 }
 
 impl Field for Fingerprint {
     const KIND: Kind = Kind::Fingerprint;
 
-    fn write(&self, name: &str, line: &mut Vec<u8>) {
-        write_name(name, line);
-        write_plain(&self.0, line);
+    fn write(&self, name: &str, line: &mut Line) {
+        write_name(name, &mut line.bytes);
+        write_plain(&self.0, &mut line.bytes);
     }
 }
 
 impl Field for OrgCode {
     const KIND: Kind = Kind::Org;
 
-    fn write(&self, name: &str, line: &mut Vec<u8>) {
-        write_name(name, line);
-        write_plain(self.as_str(), line);
+    fn write(&self, name: &str, line: &mut Line) {
+        write_name(name, &mut line.bytes);
+        write_plain(self.as_str(), &mut line.bytes);
     }
 }
 
 impl Field for Text {
     const KIND: Kind = Kind::Text;
 
-    fn write(&self, name: &str, line: &mut Vec<u8>) {
-        write_name(name, line);
-        write_text(&self.0, line);
+    fn write(&self, name: &str, line: &mut Line) {
+        line.add_scrubbed(|line| {
+            write_name(name, line);
+            write_text(&self.0, line);
+        });
     }
 }
 
@@ -287,7 +309,7 @@ impl<T: Field> Field for Option<T> {
     const KIND: Kind = T::KIND;
     const OPTIONAL: bool = true;
 
-    fn write(&self, name: &str, line: &mut Vec<u8>) {
+    fn write(&self, name: &str, line: &mut Line) {
         if let Some(value) = self {
             value.write(name, line);
         }

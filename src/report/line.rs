@@ -1,8 +1,7 @@
 //! An event as a line: JSON, with the same first fields in each, scrubbed and of a bounded length.
 
 use super::event::Event;
-use super::field::{write_number, write_text};
-use super::scrub;
+use super::field::{Line, write_number, write_text};
 use crate::domain::Timestamp;
 
 /// The version of the schema, in `v` of every line.
@@ -16,7 +15,7 @@ pub(super) struct Lines {
     second: Option<i64>,
     /// The time of that second, up to its milliseconds.
     at: String,
-    raw: Vec<u8>,
+    line: Line,
 }
 
 impl Lines {
@@ -36,19 +35,19 @@ impl Lines {
     }
 
     fn render(&mut self, at: Timestamp, event: &Event, out: &mut Vec<u8>) {
-        self.raw.clear();
-        self.raw.extend_from_slice(b"{\"v\":");
-        write_number(SCHEMA_VERSION, &mut self.raw);
-        self.raw.extend_from_slice(b",\"at\":\"");
+        self.line.bytes.clear();
+        self.line.bytes.extend_from_slice(b"{\"v\":");
+        write_number(SCHEMA_VERSION, &mut self.line.bytes);
+        self.line.bytes.extend_from_slice(b",\"at\":\"");
         self.write_time(at);
-        self.raw.extend_from_slice(b"\",\"level\":");
-        write_text(event.level().as_str(), &mut self.raw);
-        self.raw.extend_from_slice(b",\"event\":");
-        write_text(event.word(), &mut self.raw);
-        event.write_fields(&mut self.raw);
-        self.raw.push(b'}');
-        scrub::scrub(&self.raw, out);
-        out.push(b'\n');
+        let line = &mut self.line.bytes;
+        line.extend_from_slice(b"\",\"level\":");
+        write_text(event.level().as_str(), line);
+        line.extend_from_slice(b",\"event\":");
+        write_text(event.word(), line);
+        event.write_fields(&mut self.line);
+        out.extend_from_slice(&self.line.bytes);
+        out.extend_from_slice(b"}\n");
     }
 
     /// RFC 3339 with milliseconds. Most lines are of the same second as the one before.
@@ -60,9 +59,10 @@ impl Lines {
             self.at = whole[..whole.len().saturating_sub(4)].to_owned();
             self.second = Some(second);
         }
-        self.raw.extend_from_slice(self.at.as_bytes());
+        self.line.bytes.extend_from_slice(self.at.as_bytes());
         let digit = |unit: i64| b'0' + (millis / unit % 10) as u8;
-        self.raw
+        self.line
+            .bytes
             .extend_from_slice(&[digit(100), digit(10), digit(1), b'Z']);
     }
 }

@@ -1,6 +1,6 @@
-//! The last check of a line: what looks like a secret is replaced by a fixed word, whatever the bytes are.
+//! The check of fields that may hold a text of a caller's or of the system's: what looks like a secret is replaced by a fixed word.
 //!
-//! The types of the fields keep secrets out; this is for a fault in one of them. It may replace too much, such as a hash in the
+//! The types of all other fields keep secrets out. It may replace too much, such as a hash in the
 //! text of an error.
 
 /// The word in place of what was taken out.
