@@ -8,6 +8,8 @@ use crate::http::{mrs, system};
 routes! {
     /// Creates a record, or puts other content over it.
     put = POST mrs::put::PUT;
+    /// Creates records, or puts content over them, up to 256 at once.
+    batch = POST mrs::batch::BATCH;
     /// Copies a record to another name.
     copy = POST mrs::copy::COPY;
     /// Makes an upload the record's content.

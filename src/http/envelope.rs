@@ -52,18 +52,20 @@ fn envelop(trace: &Trace, answer: Result<Reply, Refusal>) -> HttpResponse {
             rejection,
             replayed,
         }) => fail(trace, &rejection, replayed),
-        Err(Refusal::Failed(error)) => {
-            report::failure(&trace.request_id, &describe(&*error));
-            let rejection = Rejection::new(
-                ErrorTag::InternalError,
-                format!(
-                    "Internal error; report the request id {} to the operator.",
-                    trace.request_id
-                ),
-            );
-            fail(trace, &rejection, false)
-        }
+        Err(Refusal::Failed(error)) => fail(trace, &internal(trace, &*error), false),
     }
+}
+
+/// Reports a failure to the operator, and returns what its caller gets.
+pub(super) fn internal(trace: &Trace, error: &(dyn std::error::Error + 'static)) -> Rejection {
+    report::failure(&trace.request_id, &describe(error));
+    Rejection::new(
+        ErrorTag::InternalError,
+        format!(
+            "Internal error; report the request id {} to the operator.",
+            trace.request_id
+        ),
+    )
 }
 
 fn succeed(trace: &Trace, reply: &Reply) -> HttpResponse {
@@ -92,7 +94,7 @@ fn written(envelope: &impl Serialize, bytes: usize) -> Vec<u8> {
 }
 
 /// The `error` member for a rejection.
-fn error_of(rejection: &Rejection) -> Box<RawValue> {
+pub(super) fn error_of(rejection: &Rejection) -> Box<RawValue> {
     let minor = rejection.minor.as_deref();
     let error = ErrorBody {
         details: &rejection.details,

@@ -75,6 +75,14 @@ pub(super) use change_request;
 /// # Errors
 /// `invalid-json` when it is not JSON, `invalid-input` naming the field when it is not what the route takes.
 pub fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejection> {
+    json_of(body, "The body")
+}
+
+/// The same of a part of a body, with the words for it at the beginning of a sentence.
+///
+/// # Errors
+/// As [`json`].
+pub(super) fn json_of<'a, T: Deserialize<'a>>(body: &'a [u8], whole: &str) -> Result<T, Rejection> {
     let is_object = body.trim_ascii_start().first() == Some(&b'{');
     if is_object && let Ok(value) = serde_json::from_slice(body) {
         return Ok(value);
@@ -87,13 +95,14 @@ pub fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejection> {
         ));
     }
     if !is_object {
-        return Err(Rejection::field("body", "The body must be a JSON object."));
+        let message = format!("{whole} must be a JSON object.");
+        return Err(Rejection::field("body", message));
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut reader) else {
         return Err(Rejection::field(
             "body",
-            "The body must be one JSON object.",
+            format!("{whole} must be one JSON object."),
         ));
     };
     let path = error.path().to_string();
@@ -101,7 +110,7 @@ pub fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejection> {
     let field = words::named(&text).unwrap_or(if path == "." { "body" } else { &path });
     Err(Rejection::field(
         &words::shortened(field),
-        words::misfit(field, &text, "The body"),
+        words::misfit(field, &text, whole),
     ))
 }
 

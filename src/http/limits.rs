@@ -66,6 +66,10 @@ pub struct Shown {
     pub left: HeaderValue,
 }
 
+/// The places of a request that counts as several, to be kept until it is answered.
+#[expect(dead_code, reason = "the places are given back when they are dropped")]
+pub struct Several(InFlight, Working, InFlight);
+
 /// Counts requests and says which are too many.
 pub struct RateLimits {
     principals: Option<Limiter<String>>,
@@ -136,8 +140,55 @@ impl RateLimits {
     /// `throttled`, or `quota-exceeded` when the org has as many requests as it may have.
     pub fn org(&self, org: &OrgCode) -> Result<InFlight, Rejection> {
         take(self.orgs.as_ref(), || org.clone())?;
+        self.places_of_org(org, 1)
+    }
+
+    /// Counts `many` more requests, with their places, for one that is admitted to an org and counts as several. Nothing
+    /// is counted unless the caller may have all; what the org's rate refuses has been counted to the caller.
+    ///
+    /// # Errors
+    /// As [`RateLimits::enter`] and [`RateLimits::org`].
+    pub fn several(
+        &self,
+        principal: &Principal,
+        org: &OrgCode,
+        many: u32,
+    ) -> (Option<Shown>, Result<Several, Rejection>) {
+        let key = limit_key(principal);
+        let max = self.principal_in_flight_max;
+        let places = || -> Result<Several, Rejection> {
+            let caller = self.in_flight.enter_many(key, max, many)?;
+            let working = self.in_flight.work_many(&caller, many)?;
+            let of_org = self.places_of_org(org, many)?;
+            Ok(Several(caller, working, of_org))
+        };
+        let several = match places() {
+            Ok(several) => several,
+            Err(refused) => return (None, Err(refused)),
+        };
+        let (shown, taken) = match &self.principals {
+            None => (None, Ok(())),
+            Some(limiter) => match limiter.take_more(key, many) {
+                Ok(taken) => (
+                    limiter.shown(taken),
+                    taken.map(drop).map_err(TooMany::rejection),
+                ),
+                Err(never) => (None, Err(never)),
+            },
+        };
+        let taken = taken.and_then(|()| match &self.orgs {
+            None => Ok(()),
+            Some(limiter) => limiter
+                .take_more(org, many)?
+                .map(drop)
+                .map_err(TooMany::rejection),
+        });
+        (shown, taken.map(|()| several))
+    }
+
+    fn places_of_org(&self, org: &OrgCode, many: u32) -> Result<InFlight, Rejection> {
         let max = self.orgs_at_once.of(org).in_flight_max;
-        let entered = self.in_flight.enter_org(org, max);
+        let entered = self.in_flight.enter_org_many(org, max, many);
         entered.map_err(|full| match full {
             OrgFull::Own(used) => {
                 let (quota, limit) = (Quota::RequestsInFlight, u64::from(max));

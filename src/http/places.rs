@@ -26,9 +26,9 @@ struct Counts {
     working_max: usize,
 }
 
-/// One of a caller's places; dropping it makes room for another.
+/// A caller's place, or several; dropping it makes room for others.
 #[derive(Debug)]
-pub struct InFlight(Option<(Places, u64)>);
+pub struct InFlight(Option<(Places, u64, u32)>);
 
 /// Why there is no place for one more request to an org.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +39,9 @@ pub enum OrgFull {
     All,
 }
 
-/// One of all the places of requests being worked on; dropping it makes room for another.
+/// Some of all the places of requests being worked on; dropping it makes room for others.
 #[derive(Debug)]
-pub struct Working(Places);
+pub struct Working(Places, u32);
 
 impl Places {
     /// With `working_max` places in all.
@@ -59,10 +59,18 @@ impl Places {
     /// # Errors
     /// `throttled`.
     pub fn enter(&self, key: impl Hash, max: u32) -> Result<InFlight, Rejection> {
+        self.enter_many(key, max, 1)
+    }
+
+    /// The same for a request that counts as several: all of its places, or none.
+    ///
+    /// # Errors
+    /// `throttled`.
+    pub fn enter_many(&self, key: impl Hash, max: u32, many: u32) -> Result<InFlight, Rejection> {
         if max == 0 {
             return Ok(InFlight::uncounted());
         }
-        self.count(key, max).map_err(|_| {
+        self.count(key, max, many).map_err(|_| {
             let message = "Too many of your requests are in progress; this one was not processed. Wait until one of them has been answered.";
             Rejection::new(ErrorTag::Throttled, message).with_minor("in-flight-limit")
         })
@@ -74,12 +82,20 @@ impl Places {
     /// # Errors
     /// [`OrgFull`], with the limit that is reached.
     pub fn enter_org(&self, key: impl Hash, max: u32) -> Result<InFlight, OrgFull> {
+        self.enter_org_many(key, max, 1)
+    }
+
+    /// The same for a request that counts as several, which has as many of all places: all of the org's, or none.
+    ///
+    /// # Errors
+    /// [`OrgFull`], with the limit that is reached.
+    pub fn enter_org_many(&self, key: impl Hash, max: u32, many: u32) -> Result<InFlight, OrgFull> {
         let max = if max == 0 { u32::MAX } else { max };
-        // One is this request's own, and taken already.
-        let free = self.free().saturating_add(1);
+        // These are this request's own, and taken already.
+        let free = self.free().saturating_add(many as usize);
         let free = u32::try_from(free).unwrap_or(u32::MAX);
-        self.count(key, max.min(free)).map_err(|used| {
-            if used >= max {
+        self.count(key, max.min(free), many).map_err(|used| {
+            if used.saturating_add(many) > max {
                 OrgFull::Own(u64::from(used))
             } else {
                 OrgFull::All
@@ -100,11 +116,19 @@ impl Places {
     /// # Errors
     /// `throttled`.
     pub fn work(&self, caller: &InFlight) -> Result<Working, Rejection> {
-        self.0.working.fetch_add(1, Ordering::Relaxed);
-        // Given back if it may not be kept.
-        let working = Working(self.clone());
+        self.work_many(caller, 1)
+    }
+
+    /// The same for a request that counts as several: all of its places, or none.
+    ///
+    /// # Errors
+    /// `throttled`.
+    pub fn work_many(&self, caller: &InFlight, many: u32) -> Result<Working, Rejection> {
+        self.0.working.fetch_add(many as usize, Ordering::Relaxed);
+        // Given back if they may not be kept.
+        let working = Working(self.clone(), many);
         let used = self.0.working.load(Ordering::Relaxed);
-        let free = self.free().saturating_add(1);
+        let free = self.free().saturating_add(many as usize);
         let over = used > self.0.working_max;
         if over || free <= self.0.working_max / 2 && caller.count() > free {
             return Err(super::reply::throttled());
@@ -117,20 +141,20 @@ impl Places {
         self.0.working_max.saturating_sub(used)
     }
 
-    /// Takes one of `max` places of a key, or returns how many it has.
-    fn count(&self, key: impl Hash, max: u32) -> Result<InFlight, u32> {
+    /// Takes some of `max` places of a key, or returns how many it has.
+    fn count(&self, key: impl Hash, max: u32, many: u32) -> Result<InFlight, u32> {
         let key = self.0.hasher.hash_one(key);
         let mut held = self.shard(key).lock();
         let count = held.entry(key).or_default();
-        if *count >= max {
+        if count.saturating_add(many) > max {
             let used = *count;
             if used == 0 {
                 held.remove(&key);
             }
             return Err(used);
         }
-        *count += 1;
-        Ok(InFlight(Some((self.clone(), key))))
+        *count += many;
+        Ok(InFlight(Some((self.clone(), key, many))))
     }
 
     fn shard(&self, key: u64) -> &Mutex<HashMap<u64, u32, RandomState>> {
@@ -146,7 +170,7 @@ impl InFlight {
 
     /// The number of places that its caller has.
     fn count(&self) -> usize {
-        let count = self.0.as_ref().and_then(|(places, key)| {
+        let count = self.0.as_ref().and_then(|(places, key, _)| {
             let held = places.shard(*key).lock();
             held.get(key).copied()
         });
@@ -156,11 +180,11 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let Some((places, key)) = self.0.take() else {
+        let Some((places, key, many)) = self.0.take() else {
             return;
         };
         if let Entry::Occupied(mut count) = places.shard(key).lock().entry(key) {
-            *count.get_mut() -= 1;
+            *count.get_mut() -= many;
             if *count.get() == 0 {
                 count.remove();
             }
@@ -170,7 +194,10 @@ impl Drop for InFlight {
 
 impl Drop for Working {
     fn drop(&mut self) {
-        self.0.0.working.fetch_sub(1, Ordering::Relaxed);
+        self.0
+            .0
+            .working
+            .fetch_sub(self.1 as usize, Ordering::Relaxed);
     }
 }
 
@@ -219,6 +246,26 @@ mod tests {
         drop(held);
         assert_eq!(fill(&places, "honest").len(), 60);
         assert!(is_empty(&places));
+    }
+
+    #[test]
+    fn a_request_that_counts_as_several_takes_all_or_none() {
+        let places = Places::new(10);
+        let three = places.enter_many("one", 4, 3).unwrap();
+        assert!(places.enter_many("one", 4, 2).is_err());
+        let fourth = places.enter("one", 4).unwrap();
+        assert_eq!(places.count_of("one"), 4);
+        let none = InFlight::uncounted();
+        let six = places.work_many(&none, 6).unwrap();
+        assert!(places.work_many(&none, 5).is_err());
+        let of_org = places.enter_org_many("org", 7, 6).unwrap();
+        let full = places.enter_org_many("org", 7, 2).unwrap_err();
+        assert_eq!(full, OrgFull::Own(6));
+        let full = places.enter_org_many("org", 0, 5).unwrap_err();
+        assert_eq!(full, OrgFull::All);
+        drop((three, fourth, six, of_org));
+        assert!(is_empty(&places));
+        assert_eq!(places.free(), 10);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::explorer::{self, assets};
 use super::meters::RouteName;
 use super::mrs::{
-    change, complete, containers, copy, due, history, hold, list, put, read, versions,
+    batch, change, complete, containers, copy, due, history, hold, list, put, read, versions,
 };
 use super::ofm::invitation;
 use super::ops::{self, maintenance};
@@ -16,6 +16,7 @@ use super::{ofm, openapi, system, uas, usage, utl};
 /// The routes of the gateway. A request is counted by the place of its route here.
 pub static ROUTES: &[Route] = &[
     put::PUT,
+    batch::BATCH,
     copy::COPY,
     read::RECORD,
     complete::COMPLETE,

@@ -228,6 +228,9 @@ fn records(twice: &mut Twice<'_>, ann: &Person) {
     twice.by(ann, "/mrs/record", Already, &about(over));
     let copy = json!({"to_record_id": "copied"});
     twice.by(ann, "/mrs/record/copy", Already, &about(copy));
+    let of_batch = json!({"container": "notes", "content_type": "application/json", "payload": 1, "idempotency_key": "of a batch"});
+    let batch = json!({"orgcode": "ONE", "items": [of_batch]});
+    twice.by(ann, "/mrs/record/batch", Same, &batch);
     let keyed = json!({"orgcode": "ONE", "container": "notes", "content_type": "application/json", "payload": 1,
         "idempotency_key": "k"});
     twice.by(ann, "/mrs/record", Same, &keyed);

@@ -1,5 +1,6 @@
 //! The routes over HTTP, as callers see them; one file a subject.
 
+mod batch;
 mod browser_runs;
 mod browsers;
 mod containers;

@@ -78,6 +78,11 @@ fn another_org_answers_as_a_missing_record() {
     }
     let put = json!({"orgcode": "OTHER", "container": "notes", "content_type": "application/json", "payload": 1, "idempotency_key": "k"});
     assert_eq!(server.post("/mrs/record", &put).refusal().0, 404);
+    let batch = |org| json!({"orgcode": org, "items": [{"container": "notes", "content_type": "application/json", "payload": 1}]});
+    let [foreign, absent] =
+        ["OTHER", "NONE"].map(|org| server.post("/mrs/record/batch", &batch(org)));
+    assert_eq!(foreign.refusal().0, 404);
+    assert_eq!(without_stats(&absent), without_stats(&foreign));
     for path in ["/mrs/list", "/mrs/due", "/mrs/containers"] {
         let foreign = server.get(path, &[("orgcode", "OTHER")]);
         assert_eq!(foreign.refusal().0, 404, "{path}");

@@ -116,6 +116,23 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
             })
     }
 
+    /// Takes `count` for a request that has taken one already, or none of them.
+    ///
+    /// # Errors
+    /// `throttled` when not even a full bucket holds all of it, so that waiting is no help.
+    pub(super) fn take_more(&self, key: &K, count: u32) -> Result<Result<u32, TooMany>, Rejection> {
+        if count >= self.burst.get() {
+            let message = format!(
+                "This request counts as {} requests, and {} at once are allowed; the request was not processed. Send smaller ones.",
+                count.saturating_add(1),
+                self.burst
+            );
+            let minor = format!("{}-limit", self.name);
+            return Err(Rejection::new(ErrorTag::Throttled, message).with_minor(&minor));
+        }
+        Ok(self.take_many(key, count))
+    }
+
     /// Removes the keys whose buckets are full again, at most once a second.
     fn sweep(&self) {
         let now = self.limiter.clock().now().as_millis();

@@ -1,5 +1,6 @@
 //! The records' routes: one file a verb.
 
+pub mod batch;
 pub mod change;
 pub mod complete;
 pub mod containers;
@@ -192,6 +193,22 @@ impl Subject<'_> {
         call.admit((&app.store, &app.rate_limits), &org)?;
         let cccode = input::cccode(call, self.cccode)?;
         call.note_cccode(cccode.as_ref());
+        Ok(self.named(org, cccode)?)
+    }
+
+    /// The same of one item of a request to an org that the caller was admitted to.
+    fn admit_item(&self, call: &Call<'_>, org: &OrgCode) -> Result<Admitted, Rejection> {
+        let own = self.orgcode.map(OrgCode::parse).transpose()?;
+        if own.is_some_and(|own| own != *org) {
+            return Err(Rejection::field(
+                "context-mismatch",
+                "The item's orgcode is not the batch's; a batch is about one org.",
+            ));
+        }
+        self.named(org.clone(), input::cccode(call, self.cccode)?)
+    }
+
+    fn named(&self, org: OrgCode, cccode: Option<CcCode>) -> Result<Admitted, Rejection> {
         Ok(Admitted {
             org,
             cccode,

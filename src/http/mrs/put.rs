@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::{Admitted, Subject, Upload, content_md5, execute, millis, url_seconds};
-use crate::actors::Requested;
+use crate::actors::{RecordRequest, Requested};
 use crate::clock;
 use crate::content::sign::{ContentToken, Purpose, UploadGrant};
 use crate::domain::container::Idempotency;
@@ -123,54 +123,10 @@ pub async fn put(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     let mut request: PutRequest = input::json(&call.body)?;
     let headers = call.head.headers;
     request.idempotency_key = idempotency::key(headers, request.idempotency_key.take())?;
-    let subject = Subject {
-        orgcode: request.orgcode.as_deref(),
-        cccode: request.cccode.as_deref(),
-        container: request.container.as_deref(),
-        record_id: request.record_id.as_deref(),
-    };
-    let admitted = subject.admit(app, call)?;
-    let container = admitted.container()?;
-    let idempotency_key = request
-        .idempotency_key
-        .as_deref()
-        .map(idempotency::check_key)
-        .transpose()?;
-    let idempotency = match idempotency_key {
-        Some(key) => Some(Idempotency {
-            scope: scope(
-                (&admitted.org, &container),
-                admitted.record_id.as_ref(),
-                key,
-            ),
-            fingerprint: request.fingerprint(&admitted)?,
-        }),
-        None => None,
-    };
-    let record_id = match (&admitted.record_id, &idempotency) {
-        (Some(record_id), _) => record_id.clone(),
-        (None, Some(idempotency)) => idempotency.derived_id()?,
-        (None, None) => RecordId::parse(&clock::ordered_uuid(app.clock.now()).to_string())?,
-    };
-    let mut key = RecordKey {
-        org: admitted.org.clone(),
-        container,
-        record_id,
-    };
-    let remarks = input::remarks(request.remarks());
-    let payload = request.payload.take();
-    let put = remarks
-        .clone()
-        .and_then(|_| command(app, &request, payload, &admitted));
-    let remarks = remarks.unwrap_or_default();
-    call.note_remarks(&remarks);
-    let (requested, payload) = match put {
-        Ok((put, payload)) => (Requested::Command(RecordCommand::Put(put)), payload),
-        Err(rejection) => (Requested::AlreadyRefused(rejection), None),
-    };
-    let mut execute = execute(call, key.clone(), requested, remarks);
-    execute.payload = payload;
-    execute.idempotency = idempotency;
+    let admitted = request.subject().admit(app, call)?;
+    let execute = ask(app, call, request, &admitted)?;
+    call.note_remarks(&execute.remarks);
+    let mut key = execute.key.clone();
     let again = execute.idempotency.is_some().then(|| execute.clone());
     let executed = match (app.registry.execute(execute).await, again) {
         (Err(refused), Some(mut again)) if refused.is(ErrorTag::IdempotencyConflict) => {
@@ -189,6 +145,57 @@ pub async fn put(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     let mut reply = answer((app, call), &key, &executed.record, seconds)?;
     reply.replayed = executed.replayed;
     Ok(reply)
+}
+
+/// What the actor is asked for by a request whose caller and names are known. What the request says wrong besides is a
+/// refusal that the actor remembers by the idempotency key.
+pub(super) fn ask(
+    app: &AppState,
+    call: &Call<'_>,
+    mut request: PutRequest,
+    admitted: &Admitted,
+) -> Result<RecordRequest, Refusal> {
+    let container = admitted.container()?;
+    let idempotency_key = request
+        .idempotency_key
+        .as_deref()
+        .map(idempotency::check_key)
+        .transpose()?;
+    let idempotency = match idempotency_key {
+        Some(key) => Some(Idempotency {
+            scope: scope(
+                (&admitted.org, &container),
+                admitted.record_id.as_ref(),
+                key,
+            ),
+            fingerprint: request.fingerprint(admitted)?,
+        }),
+        None => None,
+    };
+    let record_id = match (&admitted.record_id, &idempotency) {
+        (Some(record_id), _) => record_id.clone(),
+        (None, Some(idempotency)) => idempotency.derived_id()?,
+        (None, None) => RecordId::parse(&clock::ordered_uuid(app.clock.now()).to_string())?,
+    };
+    let key = RecordKey {
+        org: admitted.org.clone(),
+        container,
+        record_id,
+    };
+    let remarks = input::remarks(request.remarks());
+    let payload = request.payload.take();
+    let put = remarks
+        .as_ref()
+        .map_err(Clone::clone)
+        .and_then(|_| command(app, &request, payload, admitted));
+    let (requested, payload) = match put {
+        Ok((put, payload)) => (Requested::Command(RecordCommand::Put(put)), payload),
+        Err(rejection) => (Requested::AlreadyRefused(rejection), None),
+    };
+    let mut execute = execute(call, key, requested, remarks.unwrap_or_default());
+    execute.payload = payload;
+    execute.idempotency = idempotency;
+    Ok(execute)
 }
 
 fn answer(
@@ -373,6 +380,34 @@ fn upload_content(
 }
 
 impl PutRequest {
+    /// The fields that name what it is about.
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject {
+            orgcode: self.orgcode.as_deref(),
+            cccode: self.cccode.as_deref(),
+            container: self.container.as_deref(),
+            record_id: self.record_id.as_deref(),
+        }
+    }
+
+    /// Refuses what asks for an upload, or has no content.
+    ///
+    /// # Errors
+    /// `invalid-input` naming the field.
+    pub(super) fn check_inline(&self) -> Result<(), Rejection> {
+        match (self.mode.as_deref(), &self.payload) {
+            (Some("presign"), _) => Err(Rejection::field(
+                "mode",
+                "A batch takes inline content alone; send an upload to POST /mrs/record.",
+            )),
+            (_, None) => Err(Rejection::field(
+                "payload",
+                "payload is missing: a batch takes inline content alone.",
+            )),
+            (_, Some(_)) => Ok(()),
+        }
+    }
+
     /// SHA-256 in hex of what is requested, by whom and why, however it is spelled. What names the request and where
     /// it counts is in the scope.
     fn fingerprint(&self, admitted: &Admitted) -> Result<String, Refusal> {

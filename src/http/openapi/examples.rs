@@ -76,6 +76,7 @@ pub fn examples() -> Vec<Example> {
             "/mrs/doom",
             with(json!({"reason": "bought", "expected_revision": 4})),
         ),
+        post("/mrs/record/batch", batch()),
         post(
             "/usm/session/create",
             json!({"email": "demo@example.com", "passcode": "correct horse battery staple"}),
@@ -127,6 +128,21 @@ fn tagged() -> Value {
         "source": "gateway",
         "request_id": "7d6a67cf-f3c6-4b54-9759-b20a27b44f92",
         "changes": [{"field": "tags", "added": ["TODAY"]}],
+    })
+}
+
+/// A batch of one record.
+fn batch() -> Value {
+    json!({
+        "orgcode": "DEMO",
+        "items": [{
+            "orgcode": "DEMO",
+            "container": "notes",
+            "record_id": "note-2",
+            "content_type": "application/json",
+            "payload": {"title": "Eggs"},
+            "idempotency_key": "note-2-created",
+        }],
     })
 }
 
