@@ -32,6 +32,8 @@ use Second::{Already, Another, Done, Gone, Same};
 
 /// What differs between two answers about the same.
 const VOLATILE: &[&str] = &[
+    // What the header `Idempotent-Replay` says of a whole answer.
+    "replayed",
     "expires_at",
     "url",
     "upload",
