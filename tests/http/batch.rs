@@ -72,6 +72,7 @@ fn every_item_is_answered_in_order_as_by_itself() {
         (400, item("x", json!({"payload": "y".repeat(262_143)}))),
         (409, item("x", json!({"size": 3}))),
         (400, item("x", json!({"cccode": "no"}))),
+        (400, item("x", json!({"url_seconds": 60}))),
         (400, item("x", json!({"reason": "r".repeat(300)}))),
         (400, item("x", json!({"idempotency_key": ""}))),
         (200, item("orgs-own", json!({"orgcode": "DEMO"}))),

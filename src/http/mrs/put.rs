@@ -124,6 +124,7 @@ pub async fn put(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     let headers = call.head.headers;
     request.idempotency_key = idempotency::key(headers, request.idempotency_key.take())?;
     let admitted = request.subject().admit(app, call)?;
+    let seconds = request.url_seconds;
     let execute = ask(app, call, request, &admitted)?;
     call.note_remarks(&execute.remarks);
     let mut key = execute.key.clone();
@@ -141,7 +142,7 @@ pub async fn put(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal> 
     if let Some(record_id) = executed.record_id {
         key.record_id = record_id;
     }
-    let seconds = url_seconds(request.url_seconds, app.mrs.upload_url_seconds)?;
+    let seconds = url_seconds(seconds, app.mrs.upload_url_seconds)?;
     let mut reply = answer((app, call), &key, &executed.record, seconds)?;
     reply.replayed = executed.replayed;
     Ok(reply)
