@@ -142,7 +142,7 @@ settings! {
         queue_max: usize = 8_192, 1..=65_536, "Appends that may wait for the writer thread, more than http.requests_in_flight_max; past it callers get 429.";
     }
     projections (Projections, "The projections.") {
-        cache_bytes: u64 = 32 * MIB, MIB..=64 * GIB, "Memory for the projections' database: half for pages, half for rows that are not in its files yet.";
+        cache_bytes: u64 = 48 * MIB, MIB..=64 * GIB, "Memory for the projections: a third each for pages of their database, for rows that are not in its files yet, and for decoded records.";
     }
     mrs (Mrs, "The record routes.") {
         upload_url_seconds: u64 = 900, 1..=86_400, "How long an upload URL is valid.";

@@ -137,9 +137,10 @@ pub fn behind(
 mod tests {
     use super::*;
     use crate::domain::container::Idempotency;
-    use crate::domain::record::{Content, ContentPlace, Record, RecordKey, Status};
-    use crate::domain::{ContainerName, Md5, OrgCode, RecordId, Revision};
+    use crate::domain::record::RecordKey;
+    use crate::domain::{ContainerName, OrgCode, RecordId};
     use crate::journal::{Body, Entry, Header, Origin, Remarks, Source};
+    use crate::projections::records::record_of_revision as record;
     use crate::projections::{RecordChange, StateChange};
 
     fn key() -> RecordKey {
@@ -147,32 +148,6 @@ mod tests {
             org: OrgCode::parse("DEMO").unwrap(),
             container: ContainerName::parse("demo").unwrap(),
             record_id: RecordId::parse("r").unwrap(),
-        }
-    }
-
-    fn record(revision: Version) -> Record {
-        Record {
-            cccode: None,
-            status: Status::Active,
-            revision: Revision(revision),
-            content: Content {
-                content_type: "application/json".to_owned(),
-                size: 1,
-                md5: Md5::of(b"1"),
-                sha256: None,
-                decoded: None,
-                place: ContentPlace::Inline(7),
-                version: revision,
-            },
-            upload: None,
-            tags: Vec::new(),
-            doom_at: None,
-            doom: None,
-            hold: None,
-            created_at: Timestamp::default(),
-            created_by: "u".to_owned(),
-            updated_at: Timestamp::default(),
-            updated_by: "u".to_owned(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Every record as it is now, by name.
 
+use std::sync::Arc;
+
 use super::{Change, Projection, RecordName, Store, StoreError, Write};
 use crate::domain::record::{Record, RecordKey};
 use crate::domain::{ContainerName, OrgCode, StreamId};
@@ -65,10 +67,8 @@ impl<'a> From<&'a RecordKey> for RecordName<'a> {
 /// # Errors
 /// [`StoreError`] when a row cannot be read or decoded.
 pub fn find(store: &Store, name: RecordName<'_>) -> Result<Option<Record>, StoreError> {
-    match store.get(&key(name))? {
-        Some(row) => Ok(Some(postcard::from_bytes(&row)?)),
-        None => Ok(None),
-    }
+    let record = store.record(&key(name))?;
+    Ok(record.map(Arc::unwrap_or_clone))
 }
 
 /// Whether a container has ever held a record.
@@ -159,4 +159,34 @@ pub fn names_of_org(
         }
     }
     Ok(names)
+}
+
+/// A record of one byte at a revision, for tests.
+#[cfg(test)]
+pub(super) fn record_of_revision(revision: u64) -> Record {
+    use crate::domain::record::{Content, ContentPlace, Status};
+    use crate::domain::{Md5, Revision, Timestamp};
+    Record {
+        cccode: None,
+        status: Status::Active,
+        revision: Revision(revision),
+        content: Content {
+            content_type: "application/json".to_owned(),
+            size: 1,
+            md5: Md5::of(b"1"),
+            sha256: None,
+            decoded: None,
+            place: ContentPlace::Inline(7),
+            version: revision,
+        },
+        upload: None,
+        tags: Vec::new(),
+        doom_at: None,
+        doom: None,
+        hold: None,
+        created_at: Timestamp::default(),
+        created_by: "u".to_owned(),
+        updated_at: Timestamp::default(),
+        updated_by: "u".to_owned(),
+    }
 }

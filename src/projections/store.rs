@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::Write;
 use super::error::StoreError;
+use super::record_cache::RecordCache;
 use super::row_cache::{RowCache, RowVersion};
 use super::usage::reservations::Reservations;
+use super::{Write, records};
+use crate::domain::record::Record;
 use crate::journal::Position;
 use crate::storage::{self, BatchDatabase as Database, Keep, Row, Settings, StorageError, Value};
 
@@ -21,6 +23,8 @@ const RECORDS: usize = 0;
 const LISTS: usize = 1;
 /// The first bytes of the keys in [`LISTS`].
 const LISTED: &[u8] = b"ltdhcoe";
+/// The part of the memory that is for decoded records: a third.
+const RECORDS_PART: u64 = 3;
 /// In both tables, written with every batch: it tells whether they are at the same one.
 const CHECKPOINT: &[u8] = b"~checkpoint";
 const MANIFEST: &[u8] = b"~manifest";
@@ -33,6 +37,7 @@ type CachedRow = Arc<dyn Any + Send + Sync>;
 pub struct Store {
     database: Arc<Database>,
     row_cache: Arc<RowCache<Option<CachedRow>>>,
+    record_cache: Arc<RecordCache>,
     /// The first bytes of the keys whose rows are cached.
     cached: Arc<[u8]>,
     reservations: Arc<Reservations>,
@@ -49,8 +54,9 @@ impl Store {
         cache_bytes: u64,
         cached: Arc<[u8]>,
     ) -> Result<Self, StoreError> {
+        let for_records = cache_bytes / RECORDS_PART;
         let settings = Settings {
-            cache_bytes,
+            cache_bytes: cache_bytes - for_records,
             flush_every_ms: None,
             tables: TABLES,
             other_files: &[],
@@ -58,6 +64,7 @@ impl Store {
         Ok(Self {
             database: Arc::new(Database::open(directory, settings)?),
             row_cache: Arc::default(),
+            record_cache: Arc::new(RecordCache::new(for_records)),
             cached,
             reservations: Arc::default(),
         })
@@ -91,6 +98,7 @@ impl Store {
         };
         let renewed = self.database.rewrite(&mut keep, &mut go_on);
         self.row_cache.clear();
+        self.record_cache.clear();
         renewed?;
         Ok(())
     }
@@ -180,8 +188,10 @@ impl Store {
 
     fn invalidate(&self, writes: &[Write]) {
         for (key, _) in writes {
-            if key.first().is_some_and(|first| self.cached.contains(first)) {
-                self.row_cache.invalidate(key);
+            match key.first() {
+                Some(&records::PREFIX) => self.record_cache.remove(key),
+                Some(first) if self.cached.contains(first) => self.row_cache.invalidate(key),
+                Some(_) | None => {}
             }
         }
     }
@@ -203,6 +213,17 @@ impl Store {
             Ok(Some(Arc::new(row)))
         })?;
         Ok(row.and_then(|row| row.downcast().ok()))
+    }
+
+    /// The record of a row; from memory when it was read before.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the row cannot be read or decoded.
+    pub(super) fn record(&self, key: &[u8]) -> Result<Option<Arc<Record>>, StoreError> {
+        self.record_cache.get(key, || {
+            let row = self.get(key)?;
+            Ok(row.map(|row| postcard::from_bytes(&row)).transpose()?)
+        })
     }
 
     /// The version of a cached row. To be taken before the row is read.
