@@ -9,13 +9,11 @@ use serde_json::{Value, json};
 
 use crate::support::{Server, eventually};
 
-fn content(server: &Server) -> Value {
-    let query = [
-        ("orgcode", "demo"),
-        ("container", "notes"),
-        ("record_id", "n-1"),
-    ];
-    server.get("/mrs/record", &query).data()["content"].clone()
+/// The status of a change of the record at its only revision.
+fn change(server: &Server) -> u16 {
+    let body = json!({"orgcode": "demo", "container": "notes", "record_id": "n-1", "content_type": "application/json",
+        "payload": "changed", "expected_revision": 1});
+    server.post("/mrs/record", &body).status
 }
 
 /// Copies a directory that is being written to, as it is.
@@ -24,22 +22,21 @@ fn copy(from: &Path, to: &Path) {
     assert!(copied.expect("cp runs").success());
 }
 
-/// Puts another payload into the journal's database of a copy, as a page from another moment would: nothing of the log tells
-/// of it. False while the copy has none yet.
+/// Puts another end of the record's stream into the journal's database of a copy, as a page from another moment would: nothing of
+/// the log tells of it. False while the copy has none yet.
 fn falsify(dir: &Path) -> bool {
     #[expect(clippy::disallowed_methods, reason = "a database that is made false")]
     let database = sled::open(dir.join("journal/sled/1")).expect("it opens");
-    let payloads = database.open_tree("payloads").expect("it opens");
-    let positions: Vec<_> = payloads
-        .iter()
-        .keys()
-        .map(|key| key.expect("read"))
-        .collect();
-    for position in &positions {
-        payloads.insert(position, b"\"false\"").expect("written");
-    }
+    let streams = database.open_tree("tips").expect("it opens");
+    let key = [b"mrs/DEMO/notes/n-1\0".as_slice(), &[0xff; 8]].concat();
+    let Some(end) = streams.get(&key).expect("read") else {
+        return false;
+    };
+    // The first number is its version.
+    let end = [&99_u64.to_be_bytes(), &end[8..]].concat();
+    streams.insert(key, end).expect("written");
     database.flush().expect("flushed");
-    !positions.is_empty()
+    true
 }
 
 /// Makes a copy's marker say that it was written there, as a program would have it that knows of no copies.
@@ -59,12 +56,15 @@ fn claim(dir: &Path) {
 #[test]
 fn of_a_snapshot_nothing_is_believed_that_its_log_does_not_confirm() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
-    let running = Server::start_in(&scratch.path().join("data"), &[]);
+    let mut running = Server::start_in(&scratch.path().join("data"), &[]);
     running.put_inline("notes", "n-1", &json!("true"), &[]);
+    // What one process leaves to its database is there from the start of the next on.
+    running.end("TERM");
+    let running = Server::start_in(&scratch.path().join("data"), &[]);
     let mut copies: Vec<PathBuf> = Vec::new();
     for name in ["believed", "snapshot"] {
         let place = scratch.path().join(name);
-        eventually("the database has written the payload", || {
+        eventually("the database has written the end of the stream", || {
             let _: std::io::Result<()> = fs::remove_dir_all(&place);
             copy(&running.dir, &place);
             falsify(&place)
@@ -73,10 +73,10 @@ fn of_a_snapshot_nothing_is_believed_that_its_log_does_not_confirm() {
     }
     // That the copy is false shows where it is taken for the directory that was open.
     claim(&copies[0]);
-    assert_eq!(content(&Server::start_in(&copies[0], &[])), json!("false"));
+    assert_ne!(change(&Server::start_in(&copies[0], &[])), 200);
     let mut beside = Server::start_in(&copies[1], &[]);
-    assert_eq!(content(&beside), json!("true"));
-    assert_eq!(content(&running), json!("true"));
+    assert_eq!(change(&beside), 200);
+    assert_eq!(change(&running), 200);
     assert!(beside.ends());
     let told = beside.told();
     assert!(

@@ -10,7 +10,7 @@ ends 0 "$ID" "$g3n" mrs list --tag FIRST
 ends 2 '<--inline-payload-file <FILE>|--file <FILE>>' "$g3n" mrs put --container hour
 ends 2 'Usage: g3n ops ping' "$g3n" ops ping --orgcode DEMO
 ends 5 'the newest that it has: 1.' "$g3n" mrs get --container hour --record-id "$ID" --version 9
-ends 0 '--limit 256 counted' "$g3n" mrs list --limit 1000
+ends 0 'used --limit 256' "$g3n" mrs list --limit 1000
 ends 1 '1 to 256' "$g3n" mrs containers --limit 0
 head -c 4096 /dev/urandom >first.bin
 "$g3n" mrs put --container hour --record-id bin --file first.bin >out

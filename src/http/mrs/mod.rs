@@ -63,7 +63,7 @@ pub struct Upload {
     /// Until when it works.
     #[schema(format = DateTime)]
     expires_at: String,
-    /// Seconds it works for, from now.
+    /// Seconds for which it is valid, from its creation: the same in a repeated answer.
     expires_in: u64,
 }
 
@@ -101,16 +101,14 @@ pub struct Download {
 }
 
 impl Upload {
-    fn of(app: &AppState, grant: &UploadGrant, (base, by): (&str, &str)) -> Self {
+    fn of(app: &AppState, (grant, seconds): (&UploadGrant, u64), (base, by): (&str, &str)) -> Self {
         let token = app.signer.seal_by(Purpose::UploadUrl, grant, by);
-        let left = grant.expires_at.millis() - app.clock.now().millis();
-        let left = u64::try_from(left).unwrap_or_default();
         Self {
             url: format!("{base}/content/{token}"),
             method: "PUT",
             headers: json!({"Content-Type": grant.content_type, "Content-Encoding": "gzip"}),
             expires_at: grant.expires_at.to_string(),
-            expires_in: left.div_ceil(1_000),
+            expires_in: seconds,
         }
     }
 }

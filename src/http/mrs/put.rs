@@ -219,10 +219,10 @@ fn answer(
             content_type: upload.content.content_type.clone(),
             size: upload.content.size,
             md5: upload.content.md5,
-            // The promise may last longer than this caller wants its URL to.
+            // The promise may last longer than this caller wants its URL to. Not from now: a repeated answer is the first one.
             expires_at: upload
                 .expires_at
-                .min(app.clock.now().plus_millis(millis(seconds))),
+                .min(upload.since.plus_millis(millis(seconds))),
         };
         let token = ContentToken {
             key: key.clone(),
@@ -233,7 +233,7 @@ fn answer(
         };
         let base = app.public_url.of(call.head);
         let whose = (base.as_str(), call.caller()?.user_id.as_str());
-        answer.upload = Some(Upload::of(app, &grant, whose));
+        answer.upload = Some(Upload::of(app, (&grant, seconds), whose));
         answer.content_token = Some(app.signer.seal(Purpose::ContentToken, &token));
     }
     Ok(Reply::of(&answer)?.at(record.revision))

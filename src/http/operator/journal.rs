@@ -1,11 +1,13 @@
 //! `journal_read`: entries of the journal, by position, of a stream or of a request, with what the hash chain says of them.
 
+use std::ops::ControlFlow;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::text;
-use super::trace::{self, entries_of};
+use super::entries::{self, Found, READ_ENTRIES};
+use super::{text, trace};
 use crate::domain::{Event, Rejection, StreamId};
 use crate::http::call::Call;
 use crate::http::input::{self, LimitIn};
@@ -13,7 +15,7 @@ use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
 use crate::journal::entry::hash_of;
 use crate::journal::erasures::Judge;
-use crate::journal::{Entry, Head, Journal, JournalError, Position, Version};
+use crate::journal::{Entry, Head, Journal, JournalError, Position};
 use crate::offload;
 use crate::report::field::is_request_id;
 use crate::report::scrub::SCRUBBED;
@@ -22,8 +24,6 @@ use crate::report::scrub::SCRUBBED;
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Most bytes of one entry's events; of more, only the types are shown.
 const EVENTS_BYTES_MAX: usize = 256 * 1024;
-/// Entries that are read at a time: one may have 16 MiB.
-const READ_ENTRIES: u64 = 8;
 /// Entries that are searched for a request in one call.
 const SEARCHED_MAX: u64 = 10_000;
 /// Longest name of a stream: its parts have lengths of their own.
@@ -61,26 +61,6 @@ enum Selection {
     Request(String),
 }
 
-/// An entry that was read, or why it could not be.
-struct Found {
-    /// Where a page that begins with it continues.
-    place: u64,
-    entry: Result<Entry, Damage>,
-}
-
-/// What cannot be read.
-struct Damage {
-    position: Option<Position>,
-    what: String,
-}
-
-/// What one call reads.
-struct Page {
-    found: Vec<Found>,
-    /// Where the next page continues: a position, or a version of the stream.
-    next: Option<u64>,
-}
-
 /// Shows entries with their headers, hashes and events. What credentials are recognised by is left out, and so are
 /// payloads.
 #[utoipa::path(post, path = "/invoke/journal_read", request_body = ReadRequest,
@@ -98,8 +78,9 @@ pub(super) async fn read(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
     let head = app.journal.head();
     let (journal, until) = (app.journal.clone(), head.clone());
     let read = move || {
-        let page = selection.read(&*journal, &until, (place, limit))?;
-        page.shown(&*journal, &until)
+        let mut page = Page::new(&*journal, &until, limit);
+        selection.read(place, &mut page)?;
+        Ok::<_, JournalError>(page.shown)
     };
     let shown = offload::blocking(read).await??;
     let mut answer = json!({
@@ -150,197 +131,161 @@ impl ReadRequest {
 }
 
 impl Selection {
-    /// At most `limit` of the entries up to a head, from the place on where the page before ended.
-    fn read(
-        self,
-        journal: &dyn Journal,
-        head: &Head,
-        (place, limit): (Option<u64>, usize),
-    ) -> Result<Page, JournalError> {
-        let count = limit as u64;
+    /// Fills a page with the entries from the place on where the page before ended.
+    fn read(self, place: Option<u64>, page: &mut Page<'_>) -> Result<(), JournalError> {
+        let (count, end) = (page.limit as u64, page.head.position);
         match self {
             Self::From(from) => {
-                let newest = head.position.saturating_sub(count - 1).max(1);
+                let newest = end.saturating_sub(count - 1).max(1);
                 let from = place.or(from).unwrap_or(newest);
-                let until = from.saturating_add(count - 1).min(head.position);
-                let found = each_from(journal, (from, until))?;
-                let next = (until < head.position).then(|| from.saturating_add(count));
-                Ok(Page { found, next })
-            }
-            Self::Stream(stream) => {
-                let until = place.unwrap_or(journal.version(&stream)?);
-                let count = count.min(until);
-                let found = each_of(journal, &stream, (until + 1 - count, until))?;
-                let rest = until - count;
-                Ok(Page {
-                    found,
-                    next: (rest > 0).then_some(rest),
-                })
-            }
-            Self::Request(id) => {
-                let until = place.unwrap_or(head.position).min(head.position);
-                let from = until.saturating_sub(SEARCHED_MAX - 1).max(1);
-                let (mut entries, _) = entries_of(journal, &id, (from, until))?;
-                let searched = (from > 1).then(|| from - 1);
-                let left_out = entries.get(limit).map(|entry| entry.header.position);
-                entries.truncate(limit);
-                let found = entries.into_iter().map(|entry| Found {
-                    place: entry.header.position,
-                    entry: Ok(entry),
-                });
-                Ok(Page {
-                    found: found.collect(),
-                    next: left_out.or(searched),
-                })
-            }
-        }
-    }
-}
-
-/// The entries at positions, in order. What is damaged is read around.
-fn each_from(
-    journal: &dyn Journal,
-    (from, until): (Position, Position),
-) -> Result<Vec<Found>, JournalError> {
-    let (mut found, mut next) = (Vec::new(), from);
-    while next <= until {
-        let count = READ_ENTRIES.min(until - next + 1);
-        let damaged = |position, what| Found {
-            place: position,
-            entry: Err(Damage {
-                position: Some(position),
-                what,
-            }),
-        };
-        let sound = |entry: Entry| Found {
-            place: entry.header.position,
-            entry: Ok(entry),
-        };
-        match journal.read(next, usize::try_from(count).unwrap_or(1)) {
-            Ok(entries) => found.extend(entries.into_iter().map(sound)),
-            Err(JournalError::Damaged { .. }) => {
-                for position in next..next + count {
-                    match journal.read(position, 1) {
-                        Ok(entries) => found.extend(entries.into_iter().map(sound)),
-                        Err(error @ JournalError::Damaged { .. }) => {
-                            found.push(damaged(position, error.to_string()));
-                        }
-                        Err(error) => return Err(error),
+                let until = from.saturating_add(count - 1).min(end);
+                page.shown.next = (until < end).then(|| from.saturating_add(count));
+                let mut first = from;
+                while first <= until {
+                    let last = until.min(first + (READ_ENTRIES - 1));
+                    let found = entries::at(page.journal, (first, last))?;
+                    if page.take_all(found)?.is_break() {
+                        break;
                     }
+                    first = last + 1;
                 }
             }
-            Err(error) => return Err(error),
+            Self::Stream(stream) => {
+                let mut last = place.unwrap_or(page.journal.version(&stream)?);
+                let rest = last - count.min(last);
+                page.shown.next = (rest > 0).then_some(rest);
+                while last > rest {
+                    let first = last.saturating_sub(READ_ENTRIES - 1).max(rest + 1);
+                    let found = entries::of_stream(page.journal, &stream, (first, last))?;
+                    if page.take_all(found)?.is_break() {
+                        break;
+                    }
+                    last = first - 1;
+                }
+            }
+            Self::Request(id) => {
+                let until = place.unwrap_or(end).min(end);
+                let from = until.saturating_sub(SEARCHED_MAX - 1).max(1);
+                page.shown.next = (from > 1).then(|| from - 1);
+                let journal = page.journal;
+                let damage = entries::of_request(journal, &id, (from, until), &mut |entry| {
+                    let place = entry.header.position;
+                    let entry = Ok(entry);
+                    page.take(&Found { place, entry }, None)
+                })?;
+                // What is wrong with those that are shown is known already.
+                page.shown.damage = damage;
+            }
         }
-        next += count;
+        Ok(())
     }
-    Ok(found)
-}
-
-/// A stream's entries of these versions, newest first. What is damaged is read around.
-fn each_of(
-    journal: &dyn Journal,
-    stream: &StreamId,
-    (from, until): (Version, Version),
-) -> Result<Vec<Found>, JournalError> {
-    let limit = usize::try_from(until.saturating_sub(from) + 1).unwrap_or(usize::MAX);
-    match journal.stream(stream, from, limit) {
-        // When some were erased, those are left that come last.
-        Ok(entries) => Ok(entries
-            .into_iter()
-            .rev()
-            .zip((from..=until).rev())
-            .map(|(entry, place)| Found {
-                place,
-                entry: Ok(entry),
-            })
-            .collect()),
-        Err(JournalError::Damaged { .. }) => {
-            let versions = (from..=until).rev();
-            let read = versions.map(|version| one_of(journal, stream, version));
-            read.filter_map(Result::transpose).collect()
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// A stream's entry of a version; `None` when it was erased.
-fn one_of(
-    journal: &dyn Journal,
-    stream: &StreamId,
-    version: Version,
-) -> Result<Option<Found>, JournalError> {
-    let entry = match journal.stream(stream, version, 1) {
-        Ok(entries) => entries.into_iter().next().map(Ok),
-        Err(error @ JournalError::Damaged { .. }) => Some(Err(Damage {
-            position: None,
-            what: error.to_string(),
-        })),
-        Err(error) => return Err(error),
-    };
-    Ok(entry.map(|entry| Found {
-        place: version,
-        entry,
-    }))
 }
 
 /// A page as it is answered with.
+#[derive(Default)]
 struct Shown {
     items: Vec<Value>,
+    /// Where the next page continues: a position, or a version of the stream.
     next: Option<u64>,
     damage: Vec<String>,
 }
 
-impl Page {
-    /// Its entries as operators see them, as many as fit into a page, and whatever is wrong with them.
-    fn shown(self, journal: &dyn Journal, head: &Head) -> Result<Shown, JournalError> {
-        let (mut judge, mut bytes) = (Judge::default(), 0);
-        let mut shown = Shown {
-            items: Vec::new(),
-            next: self.next,
-            damage: Vec::new(),
-        };
-        for found in &self.found {
-            let item = match &found.entry {
-                Ok(entry) => {
-                    let problems = judge.check(journal, std::slice::from_ref(entry))?;
-                    let problems = problems.into_iter().map(|problem| problem.what);
-                    shown.damage.extend(problems);
-                    view(entry, names_hash(journal, head, entry)?)
-                }
-                Err(damage) => {
-                    shown.damage.push(damage.what.clone());
-                    let mut item = json!({"hash_ok": false, "damage": damage.what});
-                    if let Some(position) = damage.position {
-                        item["position"] = position.into();
-                    }
-                    item
-                }
-            };
-            bytes += item.to_string().len();
-            if bytes > PAGE_BYTES_MAX && !shown.items.is_empty() {
-                shown.next = Some(found.place);
-                break;
-            }
-            shown.items.push(item);
-        }
-        Ok(shown)
-    }
+/// A page that entries are added to, until it is full.
+struct Page<'a> {
+    journal: &'a dyn Journal,
+    head: &'a Head,
+    limit: usize,
+    judge: Judge,
+    bytes: usize,
+    shown: Shown,
 }
 
-/// Whether what follows an entry names its hash: the next one, or the head. `None` when the next one cannot be read.
-fn names_hash(
-    journal: &dyn Journal,
-    head: &Head,
-    entry: &Entry,
-) -> Result<Option<bool>, JournalError> {
-    let hash = hex::encode(hash_of(&entry.header));
-    if entry.header.position == head.position {
-        return Ok(Some(hash == head.hash));
+impl<'a> Page<'a> {
+    fn new(journal: &'a dyn Journal, head: &'a Head, limit: usize) -> Self {
+        Self {
+            journal,
+            head,
+            limit,
+            judge: Judge::default(),
+            bytes: 0,
+            shown: Shown::default(),
+        }
     }
-    match journal.read(entry.header.position + 1, 1) {
-        Ok(next) => Ok(next.first().map(|next| next.header.prev == hash)),
-        Err(JournalError::Damaged { .. }) => Ok(None),
-        Err(error) => Err(error),
+
+    /// Adds entries that were read together.
+    fn take_all(&mut self, found: Vec<Found>) -> Result<ControlFlow<()>, JournalError> {
+        let mut found = found.into_iter().peekable();
+        while let Some(one) = found.next() {
+            let next = found.peek().and_then(|next| next.entry.as_ref().ok());
+            if self.take(&one, next)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Adds an entry as operators see it, and whatever is wrong with it. `next` may be the one at the next position. When the
+    /// page is full it stops, and continues at this entry.
+    fn take(
+        &mut self,
+        found: &Found,
+        next: Option<&Entry>,
+    ) -> Result<ControlFlow<()>, JournalError> {
+        let is_full = self.shown.items.len() >= self.limit;
+        let item = if is_full {
+            Value::Null
+        } else {
+            self.item(found, next)?
+        };
+        self.bytes += item.to_string().len();
+        if is_full || self.bytes > PAGE_BYTES_MAX && !self.shown.items.is_empty() {
+            self.shown.next = Some(found.place);
+            return Ok(ControlFlow::Break(()));
+        }
+        self.shown.items.push(item);
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn item(&mut self, found: &Found, next: Option<&Entry>) -> Result<Value, JournalError> {
+        match &found.entry {
+            Ok(entry) => {
+                let problems = self
+                    .judge
+                    .check(self.journal, std::slice::from_ref(entry))?;
+                let problems = problems.into_iter().map(|problem| problem.what);
+                self.shown.damage.extend(problems);
+                Ok(view(entry, self.names_hash(entry, next)?))
+            }
+            Err(damage) => {
+                self.shown.damage.push(damage.what.clone());
+                let mut item = json!({"hash_ok": false, "damage": damage.what});
+                if let Some(position) = damage.position {
+                    item["position"] = position.into();
+                }
+                Ok(item)
+            }
+        }
+    }
+
+    /// Whether what follows an entry names its hash: the next one, or the head. `None` when the next one cannot be read.
+    fn names_hash(
+        &self,
+        entry: &Entry,
+        next: Option<&Entry>,
+    ) -> Result<Option<bool>, JournalError> {
+        let position = entry.header.position;
+        let hash = hex::encode(hash_of(&entry.header));
+        if position == self.head.position {
+            return Ok(Some(hash == self.head.hash));
+        }
+        if let Some(next) = next.filter(|next| next.header.position == position + 1) {
+            return Ok(Some(next.header.prev == hash));
+        }
+        match self.journal.read(position + 1, 1) {
+            Ok(next) => Ok(next.first().map(|next| next.header.prev == hash)),
+            Err(JournalError::Damaged { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod clock;
 mod code;
 mod dispatch;
 mod documents;
+mod entries;
 mod erasure;
 mod hold;
 mod identity;

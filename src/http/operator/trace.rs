@@ -1,22 +1,22 @@
 //! `ops_trace`: the journal's entries of one request, and whether the projections show them.
 
+use std::ops::ControlFlow;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::entries;
 use crate::domain::{Event, Rejection};
 use crate::http::call::Call;
 use crate::http::input;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::state::AppState;
-use crate::journal::erasures::{Judge, Problem};
-use crate::journal::{Body, Entry, Journal, JournalError, Position};
+use crate::journal::{Body, Entry, JournalError, Position};
 use crate::offload;
 use crate::report::field::is_request_id;
 
 /// Most entries that one call reads.
 const ENTRIES_MAX: u64 = 10_000;
-/// Entries that are read at a time.
-const READ_ENTRIES: u64 = 500;
 
 /// The request id, and the positions to search.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -44,13 +44,16 @@ pub(super) async fn find(app: &AppState, call: &mut Call<'_>) -> Result<Reply, R
     let from = until.saturating_sub(ENTRIES_MAX - 1).max(1);
     let journal = app.journal.clone();
     let wanted = id.clone();
-    let found = offload::blocking(move || entries_of(&*journal, &wanted, (from, until)));
-    let (found, damage) = found.await??;
-    let damage: Vec<_> = damage.into_iter().map(|problem| problem.what).collect();
-    let items: Vec<_> = found
-        .iter()
-        .filter_map(|entry| Some(view(entry, entry.body.as_ref()?, shown_to)))
-        .collect();
+    let search = move || {
+        let mut items = Vec::new();
+        let damage = entries::of_request(&*journal, &wanted, (from, until), &mut |entry| {
+            let body = entry.body.as_ref();
+            items.extend(body.map(|body| view(&entry, body, shown_to)));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok::<_, JournalError>((items, damage))
+    };
+    let (items, damage) = offload::blocking(search).await??;
     let mut answer = json!({
         "request_id": id,
         "items": items,
@@ -72,28 +75,6 @@ pub(super) fn no_request_id() -> Rejection {
         "request_id",
         "request_id must be the id of a request: 1 to 63 of A-Z, a-z, 0-9, dot, dash and underscore.",
     )
-}
-
-/// The entries of a request at these positions, newest first, and what is wrong with erased ones there.
-pub(super) fn entries_of(
-    journal: &dyn Journal,
-    id: &str,
-    (from, until): (Position, Position),
-) -> Result<(Vec<Entry>, Vec<Problem>), JournalError> {
-    let (mut found, mut last) = (Vec::new(), until);
-    let (mut judge, mut damage) = (Judge::default(), Vec::new());
-    while last >= from {
-        let first = last.saturating_sub(READ_ENTRIES - 1).max(from);
-        let limit = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
-        let entries = journal.read(first, limit)?;
-        damage.extend(judge.check(journal, &entries)?);
-        found.extend(entries.into_iter().rev().filter(|entry| {
-            let body = entry.body.as_ref();
-            body.is_some_and(|body| body.origin.request_id == id)
-        }));
-        last = first - 1;
-    }
-    Ok((found, damage))
 }
 
 fn view(entry: &Entry, body: &Body, shown_to: Position) -> Value {
