@@ -171,7 +171,7 @@ impl Reserve {
         meters.gauge_fn(
             (
                 "metarecord_disk_level",
-                "0 while there is enough free disk, 1 while uploads and puts are refused, 2 while all changes of tenants are.",
+                "0 with enough free disk, 1 while uploads and puts are refused, 2 while all tenants' changes are.",
             ),
             of(|reserve| f64::from(reserve.level().number())),
         );

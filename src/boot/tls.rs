@@ -124,12 +124,15 @@ impl Secured {
         meters.gauges_fn(
             (
                 "metarecord_tls_files_refused",
-                "1 while the certificate files are invalid, so that the previous certificate is still served.",
+                "1 while invalid certificate files are left out.",
             ),
             &["listener"],
             move || -> Samples {
                 let refused = own.each().map(|(listener, tls)| {
-                    (vec![listener.to_owned()], f64::from(u8::from(tls.is_stale())))
+                    (
+                        vec![listener.to_owned()],
+                        f64::from(u8::from(tls.is_stale())),
+                    )
                 });
                 refused.collect()
             },

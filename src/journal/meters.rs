@@ -62,7 +62,7 @@ impl JournalMeters {
         let failures = meters::counters(
             (
                 "metarecord_journal_failures_total",
-                "Failed writes, syncs and segment creations of the commit log; after one the journal is read-only.",
+                "Failures of the commit log; after one the journal is read-only.",
             ),
             &["operation"],
         );

@@ -34,7 +34,7 @@ impl Shared {
         &self.meters
     }
 
-    /// Approximate bytes of the appends that wait for the writer thread.
+    /// Approximate bytes of appends that wait.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.queued_bytes.load(Ordering::Relaxed)
     }

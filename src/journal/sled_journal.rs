@@ -180,7 +180,7 @@ impl SledJournal {
         meters.gauge_fn(
             (
                 "metarecord_journal_queue_bytes",
-                "Approximate bytes of the appends that wait for the writer thread.",
+                "Approximate bytes of appends that wait.",
             ),
             move || Some(value(shared.queued_bytes())),
         );

@@ -42,7 +42,7 @@ pub fn add(meters: &Meters, clock: &Clock, data_dir: &Path, parts: &[(&'static s
     meters.gauge_fn(
         (
             "metarecord_filesystem_free_files",
-            "Inodes free for this process on the file system of the data directory; absent where they are not counted.",
+            "Inodes free on the data directory's file system; absent where not counted.",
         ),
         move || {
             let space = disk::space(&dir).ok()?;
@@ -65,7 +65,7 @@ pub fn add(meters: &Meters, clock: &Clock, data_dir: &Path, parts: &[(&'static s
     meters.gauges_fn(
         (
             "metarecord_data_bytes",
-            "Bytes that a part of the data uses on disk, read at most every 30 seconds; content is not included.",
+            "Bytes of a part of the data on disk, without content; read at most every 30 s.",
         ),
         &["part"],
         move || {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::http::auth::access::{Access, GRANTS, Right};
+use crate::http::auth::access::{Access, GRANTS};
 
 /// The tags of operations, each with its description.
 pub(super) const TAGS: &[(&str, &str)] = &[
@@ -126,15 +126,8 @@ pub(super) fn who_may(path: &str, access: Access) -> String {
                 .filter(|(_, rights)| rights.contains(&right))
                 .map(|(role, _)| format!("`{}`", role.as_str()))
                 .collect();
-            let what = match right {
-                Right::Read => "reads the org's records",
-                Right::Write => "changes the org's records",
-                Right::ViewOrg => "sees the org and its members",
-                Right::Manage => "manages the org",
-                Right::Offboard => "downloads the org's exports",
-            };
             format!(
-                "For roles in the org that the call names: {}. A caller with such a role {what}; to others the org does not exist.",
+                "Roles in the org that the call names: {}. To others the org does not exist.",
                 roles.join(", ")
             )
         }
