@@ -225,6 +225,18 @@ fn a_damaged_entry_is_named_and_the_others_are_read() {
     }
     let page = read(&server, &json!({"stream": "mrs/DEMO/notes/canary-damage"}));
     assert_eq!(page["items"][0]["hash_ok"], false);
+    // Whose request the damaged one is of, nobody knows: a search goes on, and names it.
+    let sound = before.last().expect("the entry behind it");
+    let id = json!({"request_id": sound["request_id"]});
+    let page = read(&server, &id);
+    assert_eq!(page["items"][0]["position"], sound["position"], "{page}");
+    assert_eq!(page["damage"].as_array().map(Vec::len), Some(1));
+    let traced = server.operator("ops_trace", &id).data();
+    assert_eq!(
+        traced["items"][0]["position"], sound["position"],
+        "{traced}"
+    );
+    assert_eq!(traced["damage"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]
