@@ -47,10 +47,9 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// What the log calls a tool that there is none of.
 const UNKNOWN_TOOL: &str = "mcp/unknown";
 
-/// The methods that are served.
+/// The methods that are served, but for `initialize`: in the revision without it, it is an unknown one.
 const METHODS: &[&str] = &[
     "completion/complete",
-    "initialize",
     "prompts/get",
     "prompts/list",
     "resources/list",
