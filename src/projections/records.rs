@@ -6,7 +6,7 @@ use super::{Change, Projection, RecordName, Store, StoreError, Write};
 use crate::domain::record::{Record, RecordKey};
 use crate::domain::{ContainerName, OrgCode, StreamId};
 
-pub(super) const PREFIX: u8 = b'r';
+pub(super) const PREFIX: u8 = super::store::RECORD;
 
 /// Keeps each record's current state.
 pub struct Records;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::Write;
 use super::error::StoreError;
 use super::record_cache::RecordCache;
 use super::row_cache::{RowCache, RowVersion};
 use super::usage::reservations::Reservations;
-use super::{Write, records};
 use crate::domain::record::Record;
 use crate::journal::Position;
 use crate::storage::{self, BatchDatabase as Database, Keep, Row, Settings, StorageError, Value};
@@ -23,6 +23,8 @@ const RECORDS: usize = 0;
 const LISTS: usize = 1;
 /// The first bytes of the keys in [`LISTS`].
 const LISTED: &[u8] = b"ltdhcoe";
+/// The first byte of the keys of records' rows, which have a cache of their own.
+pub(super) const RECORD: u8 = b'r';
 /// The part of the memory that is for decoded records: a third.
 const RECORDS_PART: u64 = 3;
 /// In both tables, written with every batch: it tells whether they are at the same one.
@@ -189,7 +191,7 @@ impl Store {
     fn invalidate(&self, writes: &[Write]) {
         for (key, _) in writes {
             match key.first() {
-                Some(&records::PREFIX) => self.record_cache.remove(key),
+                Some(&RECORD) => self.record_cache.remove(key),
                 Some(first) if self.cached.contains(first) => self.row_cache.invalidate(key),
                 Some(_) | None => {}
             }
