@@ -2,6 +2,7 @@
 //!
 //! All vacuums share one stream, so that "one at a time" is one expected version.
 
+mod amount;
 mod decide;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use super::declare::events;
 use super::erasure::plan::ErasedSpan;
 use super::{OrgCode, Rejection, Revision, Timestamp, check};
 
+pub use amount::{Amount, HeldBack, ServiceAmount};
 pub use decide::VacuumDecider;
 
 /// What the caller must say to erase everything (OPS overview).
@@ -143,47 +145,6 @@ impl VacuumStatus {
     pub fn is_open(self) -> bool {
         matches!(self, Self::Pending | Self::Running)
     }
-}
-
-/// Numbers of rows, objects and bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Amount {
-    /// Rows: records, orgs and members, users, sessions.
-    pub items: u64,
-    /// Content files, each counted once.
-    pub objects: u64,
-    /// Bytes of files and of inline content.
-    pub bytes: u64,
-}
-
-impl std::ops::AddAssign for Amount {
-    fn add_assign(&mut self, other: Self) {
-        self.items += other.items;
-        self.objects += other.objects;
-        self.bytes += other.bytes;
-    }
-}
-
-/// The amount that a vacuum erases of one service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceAmount {
-    /// Name of the service, such as `mrs`.
-    pub service: String,
-    /// The amount; zeros when the service is skipped.
-    pub amount: Amount,
-    /// Why the service is left out.
-    pub skipped: Option<String>,
-}
-
-/// What a vacuum does not erase of one service, or only when that is confirmed, because it is held.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldBack {
-    /// Name of the service, such as `mrs`.
-    pub service: String,
-    /// Rows that are held: records, orgs, users.
-    pub items: u64,
-    /// Why they are held, in words for operators.
-    pub reason: String,
 }
 
 /// What was erased from the log: exact, so that it cannot hide further erasures.

@@ -81,7 +81,7 @@ pub fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejection> {
 /// The same of a part of a body, with the words for it at the beginning of a sentence.
 ///
 /// # Errors
-/// As [`json`].
+/// `invalid-json` and `invalid-input`, as [`json`] says.
 pub(super) fn json_of<'a, T: Deserialize<'a>>(body: &'a [u8], whole: &str) -> Result<T, Rejection> {
     let is_object = body.trim_ascii_start().first() == Some(&b'{');
     if is_object && let Ok(value) = serde_json::from_slice(body) {

@@ -28,7 +28,6 @@ pub mod memory;
 mod meters;
 mod offsets;
 mod options;
-mod payload_cache;
 mod remarks;
 pub mod replay;
 mod scan;

@@ -8,6 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use super::chain::End;
 use super::meters::JournalMeters;
 use super::{Entry, Head, Health, Sink, SinkError};
+use crate::meters::{Meters, value};
 
 /// The journal's end, its health, and the sink that the apply thread hands groups to.
 pub(crate) struct Shared {
@@ -32,6 +33,27 @@ impl Shared {
     /// The journal's counters and gauges.
     pub(crate) fn meters(&self) -> &Arc<JournalMeters> {
         &self.meters
+    }
+
+    /// Adds what is counted of the journal, and its gauges, to what a server counts.
+    pub(crate) fn measure(self: &Arc<Self>, meters: &Meters) {
+        self.meters.add(meters);
+        let shared = Arc::clone(self);
+        meters.gauge_fn(
+            (
+                "metarecord_journal_queue_bytes",
+                "Approximate bytes of appends that wait.",
+            ),
+            move || Some(value(shared.queued_bytes())),
+        );
+        let shared = Arc::clone(self);
+        meters.gauge_fn(
+            (
+                "metarecord_journal_writable",
+                "1 while the journal accepts appends; 0 after a failure, until it is reopened.",
+            ),
+            move || Some(f64::from(u8::from(shared.health() == Health::Open))),
+        );
     }
 
     /// Approximate bytes of appends that wait.

@@ -18,7 +18,6 @@ use super::erase::closed_segments;
 use super::lock::lock;
 use super::log::{CommitLog, Opened};
 use super::options::Options;
-use super::payload_cache::PayloadCache;
 use super::scan::{Scanner, Step};
 use super::seal::Job;
 use super::segment::{Segment, Segments, damaged, failed, list};
@@ -34,14 +33,20 @@ use super::{
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::domain::StreamId;
-use crate::meters::{Meters, value};
+use crate::meters::Meters;
+use crate::storage::ReadCache;
+
+/// Bytes of a typical inline payload, for which their cache is laid out.
+const PAYLOAD_BYTES: u64 = 512;
+/// What a payload takes in the cache besides its bytes, about.
+const PAYLOAD_PLACE_BYTES: u64 = 96;
 
 /// The embedded journal. Dropping it closes it.
 pub struct SledJournal {
     dir: PathBuf,
     disk: Arc<dyn Disk>,
     database: Database,
-    payloads: PayloadCache,
+    payloads: ReadCache<Position, Bytes>,
     segments: Segments,
     shared: Arc<Shared>,
     queue: Queue,
@@ -135,7 +140,9 @@ impl SledJournal {
             dir,
             disk,
             database,
-            payloads: PayloadCache::new(options.cache_bytes / 2),
+            payloads: ReadCache::new(options.cache_bytes / 2, PAYLOAD_BYTES, |_, payload| {
+                PAYLOAD_PLACE_BYTES + payload.len() as u64
+            }),
             segments,
             lock,
             queue_max: (options.queue_max, options.queue_bytes_max),
@@ -175,23 +182,7 @@ impl SledJournal {
 
     /// Adds what is counted of it to what a server counts.
     pub fn measure(&self, meters: &Meters) {
-        self.shared.meters().add(meters);
-        let shared = Arc::clone(&self.shared);
-        meters.gauge_fn(
-            (
-                "metarecord_journal_queue_bytes",
-                "Approximate bytes of appends that wait.",
-            ),
-            move || Some(value(shared.queued_bytes())),
-        );
-        let shared = Arc::clone(&self.shared);
-        meters.gauge_fn(
-            (
-                "metarecord_journal_writable",
-                "1 while the journal accepts appends; 0 after a failure, until it is reopened.",
-            ),
-            move || Some(f64::from(u8::from(shared.health() == Health::Open))),
-        );
+        self.shared.measure(meters);
     }
 
     /// The counters of the journal.
@@ -292,7 +283,7 @@ struct Parts<'a> {
     dir: &'a Path,
     disk: Arc<dyn Disk>,
     database: Database,
-    payloads: PayloadCache,
+    payloads: ReadCache<Position, Bytes>,
     segments: Segments,
     lock: File,
     /// Most appends that wait, and their bytes.
@@ -433,7 +424,7 @@ impl Journal for SledJournal {
     }
 
     fn payload(&self, position: Position) -> Result<Option<Bytes>, JournalError> {
-        self.payloads.get_or_read(position, || {
+        self.payloads.get(&position, || {
             let known = self.heed(self.database.with_payload(position))?;
             known.map_or(Ok(None), |known| self.payload_in_log(position, known))
         })

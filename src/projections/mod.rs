@@ -17,7 +17,6 @@ pub mod list;
 pub mod lost;
 pub mod offboarding;
 pub mod ops;
-mod record_cache;
 pub mod records;
 pub mod restore;
 pub mod row_cache;

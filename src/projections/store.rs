@@ -8,12 +8,13 @@ use serde::de::DeserializeOwned;
 
 use super::Write;
 use super::error::StoreError;
-use super::record_cache::RecordCache;
 use super::row_cache::{RowCache, RowVersion};
 use super::usage::reservations::Reservations;
 use crate::domain::record::Record;
 use crate::journal::Position;
-use crate::storage::{self, BatchDatabase as Database, Keep, Row, Settings, StorageError, Value};
+use crate::storage::{
+    self, BatchDatabase as Database, Keep, ReadCache, Row, Settings, StorageError, Value,
+};
 
 /// The tables: of rows that are read one by one, and of those that are read in ranges.
 const TABLES: &[&str] = &["records", "lists"];
@@ -27,6 +28,10 @@ const LISTED: &[u8] = b"ltdhcoe";
 pub(super) const RECORD: u8 = b'r';
 /// The part of the memory that is for decoded records: a third.
 const RECORDS_PART: u64 = 3;
+/// What a decoded record takes, its place in the cache included, besides its key and tags, in bytes, about.
+const RECORD_BYTES: u64 = 800;
+/// What a tag of a record takes, in bytes, about.
+const TAG_BYTES: u64 = 48;
 /// In both tables, written with every batch: it tells whether they are at the same one.
 const CHECKPOINT: &[u8] = b"~checkpoint";
 const MANIFEST: &[u8] = b"~manifest";
@@ -39,7 +44,7 @@ type CachedRow = Arc<dyn Any + Send + Sync>;
 pub struct Store {
     database: Arc<Database>,
     row_cache: Arc<RowCache<Option<CachedRow>>>,
-    record_cache: Arc<RecordCache>,
+    record_cache: Arc<ReadCache<Vec<u8>, Arc<Record>>>,
     /// The first bytes of the keys whose rows are cached.
     cached: Arc<[u8]>,
     reservations: Arc<Reservations>,
@@ -66,7 +71,7 @@ impl Store {
         Ok(Self {
             database: Arc::new(Database::open(directory, settings)?),
             row_cache: Arc::default(),
-            record_cache: Arc::new(RecordCache::new(for_records)),
+            record_cache: Arc::new(ReadCache::new(for_records, RECORD_BYTES, record_bytes)),
             cached,
             reservations: Arc::default(),
         })
@@ -298,6 +303,11 @@ impl Store {
         self.database.flush()?;
         Ok(())
     }
+}
+
+#[expect(clippy::ptr_arg, reason = "the cache's keys are vectors")]
+fn record_bytes(key: &Vec<u8>, record: &Arc<Record>) -> u64 {
+    RECORD_BYTES + key.len() as u64 + TAG_BYTES * record.tags.len() as u64
 }
 
 /// The number of the table that a row is in.

@@ -3,44 +3,14 @@
 //! Batches, transactions and checksums of sled are not used: after the first, every later read of the process takes one
 //! global lock.
 
-use std::ops::{Deref, RangeBounds};
+use std::ops::RangeBounds;
 use std::path::Path;
 
 use super::generation::{self, Settings};
 use super::{LOCK_PAUSE, LOCK_TRIES, StorageError};
 
-/// A key or a value, shared with the engine's cache instead of copied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Value(sled::IVec);
-
 /// A key with its value.
-type Row = (Value, Value);
-
-impl Deref for Value {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl AsRef<[u8]> for Value {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl From<&[u8]> for Value {
-    fn from(bytes: &[u8]) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl From<Vec<u8>> for Value {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
-    }
-}
+type Row = (sled::IVec, sled::IVec);
 
 /// An open database of the engine: one directory, locked against other processes.
 #[derive(Debug)]
@@ -62,7 +32,7 @@ impl Engine {
 
 impl generation::Engine for Engine {
     type Table = Table;
-    type Value = Value;
+    type Value = sled::IVec;
 
     fn open(directory: &Path, settings: &Settings) -> Result<(Self, Vec<Table>), StorageError> {
         let config = sled::Config::new()
@@ -102,7 +72,7 @@ impl generation::Engine for Engine {
     fn insert_all(
         &self,
         table: &Table,
-        rows: Vec<(Value, generation::Kept<Value>)>,
+        rows: Vec<(sled::IVec, generation::Kept<sled::IVec>)>,
     ) -> Result<(), StorageError> {
         for (key, value) in rows {
             match value {
@@ -120,17 +90,18 @@ pub(crate) struct Table(sled::Tree);
 
 impl Table {
     /// The value of a key.
-    pub(crate) fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, StorageError> {
-        Ok(self.0.get(key)?.map(Value))
+    pub(crate) fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<sled::IVec>, StorageError> {
+        Ok(self.0.get(key)?)
     }
 
-    /// Sets a key and returns the value it had.
+    /// Sets the value of a key.
     pub(crate) fn insert(
         &self,
         key: impl AsRef<[u8]>,
-        value: impl Into<Value>,
-    ) -> Result<Option<Value>, StorageError> {
-        Ok(self.0.insert(key, value.into().0)?.map(Value))
+        value: impl Into<sled::IVec>,
+    ) -> Result<(), StorageError> {
+        self.0.insert(key, value)?;
+        Ok(())
     }
 
     /// The rows whose keys are in a range, in order.
@@ -151,11 +122,7 @@ impl Iterator for Rows {
     type Item = Result<Row, StorageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let row = self.0.next()?;
-        Some(match row {
-            Ok((key, value)) => Ok((Value(key), Value(value))),
-            Err(error) => Err(error.into()),
-        })
+        Some(self.0.next()?.map_err(StorageError::from))
     }
 }
 

@@ -8,6 +8,7 @@ mod btree;
 mod files;
 mod generation;
 mod lsm;
+mod read_cache;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,6 +20,7 @@ pub use generation::Sizes;
 pub(crate) use generation::{Keep, Settings};
 pub(crate) use lsm::{Database as BatchDatabase, is_foreign};
 pub use lsm::{Row, Value};
+pub(crate) use read_cache::ReadCache;
 
 /// A database of single writes, the journal's.
 pub(crate) type Database = generation::Database<btree::Engine>;

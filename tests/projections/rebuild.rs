@@ -9,22 +9,7 @@ use super::{CACHE_BYTES, Step, What, World};
 
 #[test]
 fn a_rebuild_counts_its_entries_rows_and_differences() {
-    let mut world = World::new();
-    for record in 0..9 {
-        let what = What::Put {
-            upload: record % 2 == 0,
-            tags: vec![1, 2],
-            ttl_ms: None,
-            cccode: false,
-        };
-        let step = Step {
-            record,
-            what,
-            advance_ms: 1,
-            remembered: true,
-        };
-        world.carry_out(record, &step);
-    }
+    let world = filled(|record| record % 2 == 0);
     let rows = world.live.rows().count() as u64;
     assert!(rows > 9, "{rows} rows");
     let directory = world.scratch.path().join("generations");
@@ -61,12 +46,12 @@ fn a_rebuild_counts_its_entries_rows_and_differences() {
     );
 }
 
-/// A world with some records.
-fn filled() -> World {
+/// A world with some records, of which some wait for an upload.
+fn filled(upload: fn(usize) -> bool) -> World {
     let mut world = World::new();
     for record in 0..9 {
         let what = What::Put {
-            upload: false,
+            upload: upload(record),
             tags: vec![1, 2],
             ttl_ms: None,
             cccode: false,
@@ -103,7 +88,7 @@ fn same(world: &World, store: &Store) {
 
 #[test]
 fn projections_of_an_earlier_program_are_removed_and_rebuilt() {
-    let world = filled();
+    let world = filled(|_| false);
     let directory = world.scratch.path().join("earlier");
     let current = directory.join("current");
     {
@@ -139,7 +124,7 @@ fn projections_of_an_earlier_program_are_removed_and_rebuilt() {
 
 #[test]
 fn projections_with_a_damaged_table_are_rebuilt() {
-    let world = filled();
+    let world = filled(|_| false);
     let directory = world.scratch.path().join("damaged");
     let (store, _, _) = start(&world, &directory);
     store.flush().expect("in tables");
@@ -160,7 +145,7 @@ fn projections_with_a_damaged_table_are_rebuilt() {
 
 #[test]
 fn projections_that_end_every_start_are_rebuilt() {
-    let world = filled();
+    let world = filled(|_| false);
     let directory = world.scratch.path().join("ending");
     start(&world, &directory);
     let noted = directory.join("opening");

@@ -72,16 +72,21 @@ fn pass_on(mut client: TcpStream, to: &str, fails: bool) -> std::io::Result<()> 
     client.shutdown(Shutdown::Both)
 }
 
-#[test]
-fn nothing_is_done_while_the_caller_is_unknown() {
-    let server = Server::start();
-    let proxy = Proxy::before(&server);
+/// An agent that writes, and reaches the server by a proxy alone.
+fn behind(proxy: &Proxy, server: &Server) -> Agent {
     let variables = [
         ("G3N_BASE_URL", proxy.url.as_str()),
         ("G3N_SESSION_GUID", server.session_guid.as_str()),
     ];
     let arguments = ["--mode", "write", "--orgcode", &server.orgcode];
-    let mut agent = Agent::start(&server, &arguments, &variables);
+    Agent::start(server, &arguments, &variables)
+}
+
+#[test]
+fn nothing_is_done_while_the_caller_is_unknown() {
+    let server = Server::start();
+    let proxy = Proxy::before(&server);
+    let mut agent = behind(&proxy, &server);
     let create = json!({"container": "notes", "payload": 1});
     let (refused, error) = agent.call("record_create", &create);
     assert!(refused, "{error}");
@@ -104,12 +109,7 @@ fn a_plan_is_not_made_for_a_caller_who_is_unknown() {
     let server = Server::start();
     server.put_inline("notes", "a", &json!(1), &[]);
     let proxy = Proxy::before(&server);
-    let variables = [
-        ("G3N_BASE_URL", proxy.url.as_str()),
-        ("G3N_SESSION_GUID", server.session_guid.as_str()),
-    ];
-    let arguments = ["--mode", "write", "--orgcode", &server.orgcode];
-    let mut agent = Agent::start(&server, &arguments, &variables);
+    let mut agent = behind(&proxy, &server);
     let (refused, error) = agent.call("record_doom", &doom(&json!({})));
     assert!(refused && error["plan_id"].is_null(), "{error}");
     proxy.mend();
