@@ -69,7 +69,7 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::super::field::Text;
+    use super::super::field::{RequestId, Text};
     use super::*;
 
     fn line(millis: i64, event: &Event) -> String {
@@ -93,6 +93,20 @@ mod tests {
             );
             assert_eq!(line(millis, &event), told);
         }
+    }
+
+    #[test]
+    fn secrets_are_in_no_field_that_takes_what_others_wrote() {
+        let event = Event::InternalError {
+            request_id: RequestId::of("g3nk_0123456789"),
+            error: Text::of("token=abcdef in key g3nk_0123456789"),
+        };
+        let line = line(1, &event);
+        assert!(
+            !line.contains("g3nk_") && !line.contains("abcdef"),
+            "{line}"
+        );
+        assert!(line.contains("\"request_id\":\"[scrubbed]\""), "{line}");
     }
 
     #[test]

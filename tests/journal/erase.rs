@@ -65,6 +65,11 @@ fn erase(journal: &dyn Journal, by: Position) -> Vec<Position> {
 
 /// What both journals promise.
 fn check(journal: &dyn Journal, by: Position) {
+    // What was read before stays in memory, and must not be given out afterwards.
+    for position in 1..by {
+        let payload = journal.payload(position).unwrap();
+        assert_eq!(payload.is_some(), position % 6 != 1, "position {position}");
+    }
     for _ in 0..2 {
         let erased = erase(journal, by);
         assert_eq!(

@@ -258,6 +258,45 @@ fn a_page_of_large_entries_ends_early_and_leads_on() {
     assert_eq!(positions(&every), (1..=last).collect::<Vec<_>>());
 }
 
+/// Entries that one call searches for a request: the limit in `http/operator/journal.rs`.
+const SEARCHED_MAX: u64 = 10_000;
+
+#[test]
+fn a_request_that_is_further_back_than_one_call_searches_is_found_by_the_next() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let server = Inside::start(scratch.path());
+    server.put("notes", "first", &json!(1));
+    let newest = read(&server, &json!({"limit": 1}));
+    let first = &newest["items"][0];
+    let last = first["position"].as_u64().expect("a position") + SEARCHED_MAX;
+    let mut put = 0;
+    while put < SEARCHED_MAX {
+        let items: Vec<_> = (put..SEARCHED_MAX.min(put + 250))
+            .map(|number| {
+                json!({"container": "notes", "record_id": format!("n-{number}"), "content_type": "application/json", "payload": 1})
+            })
+            .collect();
+        put += items.len() as u64;
+        let answers = server.post(
+            "/mrs/record/batch",
+            &json!({"orgcode": "demo", "items": items}),
+        );
+        for item in answers.data()["items"].as_array().expect("items") {
+            assert_eq!(item["status"], 200, "{item}");
+        }
+    }
+    let body = json!({"request_id": first["request_id"]});
+    let page = read(&server, &body);
+    assert!(
+        page["head"]["position"].as_u64() >= Some(last),
+        "{}",
+        page["head"]
+    );
+    assert_eq!(page["items"], json!([]), "it is further back");
+    assert!(page["next_token"].is_string(), "{page}");
+    assert_eq!(all(&server, &body), [first.clone()]);
+}
+
 #[test]
 fn the_verb_reads_pages_as_a_table_and_as_lines() {
     let server = crate::support::Server::start();
