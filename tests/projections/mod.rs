@@ -427,51 +427,6 @@ proptest! {
     }
 }
 
-/// A repair of a doomed record whose tags were scrubbed leaves them scrubbed.
-#[test]
-fn what_was_scrubbed_does_not_come_back_with_a_repair() {
-    let mut world = World::new();
-    let step = |record, what, advance_ms| Step {
-        record,
-        what,
-        advance_ms,
-        remembered: false,
-    };
-    let put = What::Put {
-        upload: false,
-        tags: vec![1],
-        ttl_ms: None,
-        cccode: false,
-    };
-    for (number, step) in [
-        step(4, put, 0),
-        step(4, What::Doom, 1),
-        step(4, What::Scrub, 0),
-        step(4, What::Repair, 0),
-    ]
-    .iter()
-    .enumerate()
-    {
-        world.carry_out(number, step);
-    }
-    assert_eq!(world.scrubbed, [world.slots[4].key.clone()]);
-    let (org, tag) = (
-        world.slots[4].key.org.clone(),
-        Tag::parse("T1").expect("a tag"),
-    );
-    let now = world.clock.now();
-    let shown = pages(
-        &world.live,
-        org.as_str(),
-        Some(&tag),
-        Status::Doomed,
-        8,
-        now,
-    );
-    assert_eq!(shown, []);
-    assert_eq!(differing(&world, &world.rebuilt()), 0);
-}
-
 impl Step {
     fn is_of_a_record(&self) -> bool {
         match self.what {

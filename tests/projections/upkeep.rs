@@ -4,12 +4,13 @@ use metarecord::domain::container::{
     ContainerCommand, ContainerEvent, GivenUpUpload, RemovedContent, decide,
 };
 use metarecord::domain::record::{ContentPlace, Ended, EndedBy, RecordKey, Retention, Status};
-use metarecord::domain::{Event, StreamId, Timestamp};
+use metarecord::domain::{Event, StreamId, Tag, Timestamp};
 use metarecord::projections::{Projection, RecordName, Store, contents, idempotency, tag_entries};
 use proptest::prelude::{ProptestConfig, proptest};
 use uuid::Uuid;
 
-use super::{What, World, steps};
+use super::lists::pages;
+use super::{Step, What, World, differing, steps};
 
 impl World {
     /// Upkeep of a container, as far as the rules let it go.
@@ -181,4 +182,49 @@ proptest! {
         waiting.sort();
         assert_eq!(waiting, promised);
     }
+}
+
+/// A repair of a doomed record whose tags were scrubbed leaves them scrubbed.
+#[test]
+fn what_was_scrubbed_does_not_come_back_with_a_repair() {
+    let mut world = World::new();
+    let step = |record, what, advance_ms| Step {
+        record,
+        what,
+        advance_ms,
+        remembered: false,
+    };
+    let put = What::Put {
+        upload: false,
+        tags: vec![1],
+        ttl_ms: None,
+        cccode: false,
+    };
+    for (number, step) in [
+        step(4, put, 0),
+        step(4, What::Doom, 1),
+        step(4, What::Scrub, 0),
+        step(4, What::Repair, 0),
+    ]
+    .iter()
+    .enumerate()
+    {
+        world.carry_out(number, step);
+    }
+    assert_eq!(world.scrubbed, [world.slots[4].key.clone()]);
+    let (org, tag) = (
+        world.slots[4].key.org.clone(),
+        Tag::parse("T1").expect("a tag"),
+    );
+    let now = world.clock.now();
+    let shown = pages(
+        &world.live,
+        org.as_str(),
+        Some(&tag),
+        Status::Doomed,
+        8,
+        now,
+    );
+    assert_eq!(shown, []);
+    assert_eq!(differing(&world, &world.rebuilt()), 0);
 }
