@@ -7,10 +7,11 @@ use clap::Args;
 use flate2::write::MultiGzDecoder;
 use md5::{Digest, Md5};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::Sha256;
 
-use super::args::{Place, query};
+use super::args::{query, with};
+use super::batch::get::BatchGet;
 use super::exit::Exit;
 use super::failure::{Failure, granted};
 use super::out_file::{OutFile, Readers};
@@ -22,14 +23,25 @@ use crate::client::{Client, Reply, Transfer, TransportError};
 /// Which content, and where to.
 #[derive(Args, Debug, Serialize)]
 pub struct GetArgs {
-    #[command(flatten)]
-    #[serde(flatten)]
-    place: Place,
+    /// The name of the container; with --batch that of the lines that name none.
+    #[arg(long, required_unless_present = "batch")]
+    container: Option<String>,
+    /// The id of the record.
+    #[arg(long, required_unless_present = "batch", conflicts_with = "batch")]
+    record_id: Option<String>,
+    /// The code of the record's cost centre, such as ABCD-1234-EFGH.
+    #[arg(long, visible_alias = "cost-centre")]
+    cccode: Option<String>,
+    /// Many records: each line is a JSON object with container and record_id, such as the items of a list; - is standard
+    /// input. Each record is written as a line, with its content if that is inline, else with its download.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    batch: Option<PathBuf>,
     /// Distinguish a doomed record (exit 6) from one that never existed (exit 5).
     #[arg(long)]
     include_doomed: bool,
     /// An earlier content version.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "batch")]
     version: Option<u64>,
     /// The record as of this time: RFC 3339, or how long ago, such as 15m.
     #[arg(long, value_name = "TIME", value_parser = ago, allow_hyphen_values = true)]
@@ -48,6 +60,15 @@ pub(super) fn run(
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let out = arguments.out.as_deref();
+    if let Some(path) = &arguments.batch {
+        let defaults = with(Map::new(), arguments);
+        let get = BatchGet {
+            client,
+            orgcode,
+            defaults,
+        };
+        return get.run(path, out, printer);
+    }
     let out = out.filter(|path| path.as_os_str() != "-");
     // A file that cannot be written is known before anything is downloaded for it.
     let file = out.map(|path| OutFile::open(path, Readers::Umask));

@@ -3,6 +3,7 @@
 mod args;
 pub mod backup;
 mod bare;
+mod batch;
 mod call;
 mod choice;
 mod cli_env;

@@ -25,11 +25,12 @@ pub struct MrsArgs {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Create a record, or replace its content.
+    /// Create a record, or replace its content; or many by --batch.
     ///
-    /// Small JSON goes inline; everything else is gzipped, uploaded and completed.
+    /// Small JSON goes inline; everything else is gzipped, uploaded and completed. With --batch every line gets an outcome of its
+    /// own: --output jsonl shows them all, and the exit status is 1 when any was refused.
     #[command(
-        after_help = "Examples:\n  g3n mrs put --container demo --record-id note-1 --inline-payload-file note.json --content-type application/json\n  g3n mrs put --container demo --record-id blob-1 --file big.bin --content-type application/octet-stream\n  echo '{\"a\":1}' | g3n mrs put --container demo --inline-payload-file -\n\nInto a shell's variable:\n  ID=$(g3n mrs put --container demo --file big.bin --bare)"
+        after_help = "Examples:\n  g3n mrs put --container demo --record-id note-1 --inline-payload-file note.json --content-type application/json\n  g3n mrs put --container demo --record-id blob-1 --file big.bin --content-type application/octet-stream\n  echo '{\"a\":1}' | g3n mrs put --container demo --inline-payload-file -\n\nMany records, one JSON object a line:\n  g3n mrs put --container demo --batch notes.jsonl --idempotency-key notes-1\n\nInto a shell's variable:\n  ID=$(g3n mrs put --container demo --file big.bin --bare)"
     )]
     Put(put::PutArgs),
     /// Copy a record to another name of the same org; its holds and earlier versions are not copied.
@@ -37,9 +38,9 @@ enum Verb {
         after_help = "Examples:\n  g3n mrs copy --container demo --record-id note-1 --to-record-id note-2\n  g3n mrs copy --container demo --record-id blob-1 --to-container archive --to-record-id blob-1"
     )]
     Copy(CopyArgs),
-    /// Write a record's content to a file or to standard output.
+    /// Write a record's content to a file or to standard output; or many records by --batch, one JSON line each.
     #[command(
-        after_help = "Example:\n  g3n mrs get --container demo --record-id blob-1 --out big.bin"
+        after_help = "Examples:\n  g3n mrs get --container demo --record-id blob-1 --out big.bin\n  g3n mrs list --container demo --all --output jsonl | g3n mrs get --batch - --out records.jsonl"
     )]
     Get(get::GetArgs),
     /// List a record's content versions, newest first.
@@ -241,10 +242,7 @@ pub(super) fn run(
     let client = profile.gateway();
     let reply = match &arguments.verb {
         Verb::Get(arguments) => return get::run(arguments, &client, orgcode(profile)?, printer),
-        Verb::Put(arguments) => {
-            let made = put::run(arguments, &client, orgcode(profile)?);
-            return arguments.bare.tell(printer, "record_id", made);
-        }
+        Verb::Put(arguments) => return put::run(arguments, &client, orgcode(profile)?, printer),
         Verb::Copy(arguments) => {
             let body = with(about(orgcode(profile)?), arguments);
             let made = client.copy(&Value::Object(body)).map_err(Failure::from);

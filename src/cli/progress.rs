@@ -11,6 +11,11 @@ pub(super) fn of_bytes(bytes: u64) -> ProgressBar {
     )
 }
 
+/// A count of bytes read from what has no length.
+pub(super) fn of_bytes_read() -> ProgressBar {
+    bar(0, "{bytes} read, {bytes_per_sec}")
+}
+
 /// A bar for entries of a journal, with their rate and the time left.
 pub(super) fn of_entries(what: &'static str) -> ProgressBar {
     bar(

@@ -13,9 +13,12 @@ use sha2::{Digest, Sha256};
 
 use super::args::{RemarkArgs, about, insert, query, with};
 use super::bare::BareArgs;
+use super::batch::put::BatchPut;
 use super::call::present_revision;
 use super::choice::{INLINE_SENT_MAX, Look, Mode, not_json};
+use super::exit::Exit;
 use super::failure::{Failure, granted};
+use super::output::Printer;
 use super::pack::{self, Packed};
 use super::progress;
 use super::time::{DueTime, due};
@@ -29,13 +32,13 @@ const FILE_CONTENT_TYPE: &str = "application/octet-stream";
 
 /// What to put where.
 #[derive(Args, Debug, Serialize)]
-#[command(group = ArgGroup::new("what").args(["inline_payload_file", "file"]).required(true))]
+#[command(group = ArgGroup::new("what").args(["inline_payload_file", "file", "batch"]).required(true))]
 pub struct PutArgs {
-    /// The container.
-    #[arg(long)]
-    container: String,
+    /// The container; with --batch that of the lines that name none.
+    #[arg(long, required_unless_present = "batch")]
+    container: Option<String>,
     /// The record's id; without it the service creates one.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "batch")]
     record_id: Option<String>,
     /// The code of the record's cost centre, such as ABCD-1234-EFGH.
     #[arg(long, visible_alias = "cost-centre")]
@@ -48,12 +51,17 @@ pub struct PutArgs {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     file: Option<PathBuf>,
-    /// The content's media type [default: application/json with --inline-payload-file, else application/octet-stream]
+    /// Many records: each line is the JSON object that the service takes for one, such as
+    /// {"record_id":"note-1","payload":{"a":1}}; what a line does not say is taken from this command line; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    batch: Option<PathBuf>,
+    /// The content's media type [default: application/octet-stream with --file, else application/json]
     #[arg(long, value_name = "TYPE")]
     #[serde(skip)]
     content_type: Option<String>,
     /// inline or presign, instead of choosing by size.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, conflicts_with = "batch")]
     #[serde(skip)]
     mode: Option<Mode>,
     /// A tag: letters and digits, kept in upper case; may be repeated.
@@ -62,22 +70,37 @@ pub struct PutArgs {
     /// The due time, from which the record is doomed: RFC 3339, or how long from now, such as 30d.
     #[arg(long, visible_alias = "ttl", value_name = "TIME", value_parser = due, allow_hyphen_values = true)]
     doom_at: Option<DueTime>,
-    /// Makes repeating the same put harmless for 24 hours; over an existing record it needs --expected-revision.
+    /// Makes repeating the same put harmless for 24 hours; over an existing record it needs --expected-revision. With --batch
+    /// each line gets a key that follows from this one and the line's number.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     /// The revision that you last read; without it and without a key, the current one of an existing record is read.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "batch")]
     expected_revision: Option<u64>,
     #[command(flatten)]
     #[serde(flatten)]
     remarks: RemarkArgs,
     #[command(flatten)]
     #[serde(skip)]
-    pub(super) bare: BareArgs,
+    bare: BareArgs,
+}
+
+/// Puts a record or many, and prints what was made.
+pub(super) fn run(
+    arguments: &PutArgs,
+    client: &Client,
+    orgcode: &str,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    if let Some(path) = &arguments.batch {
+        return arguments.batch(client, orgcode).run(path, printer);
+    }
+    let made = one(arguments, client, orgcode);
+    arguments.bare.tell(printer, "record_id", made)
 }
 
 /// Puts a record, inline or by an upload.
-pub(super) fn run(arguments: &PutArgs, client: &Client, orgcode: &str) -> Result<Reply, Failure> {
+fn one(arguments: &PutArgs, client: &Client, orgcode: &str) -> Result<Reply, Failure> {
     let (path, inline_only) = match (&arguments.inline_payload_file, &arguments.file) {
         (Some(path), _) => (path, true),
         (None, Some(path)) => (path, false),
@@ -129,6 +152,24 @@ fn open(path: &Path) -> Result<(Vec<u8>, Box<dyn Read>), Failure> {
 }
 
 impl PutArgs {
+    /// What the lines of a batch are completed by.
+    fn batch<'a>(&'a self, client: &'a Client, orgcode: &'a str) -> BatchPut<'a> {
+        let mut defaults = with(Map::new(), self);
+        defaults.remove("idempotency_key");
+        let content_type = self.content_type.as_deref();
+        insert(
+            &mut defaults,
+            "content_type",
+            Some(content_type.unwrap_or(INLINE_CONTENT_TYPE)),
+        );
+        BatchPut {
+            client,
+            orgcode,
+            defaults,
+            idempotency_key: self.idempotency_key.as_deref(),
+        }
+    }
+
     fn body(&self, orgcode: &str, content_type: &str) -> Map<String, Value> {
         let mut body = with(about(orgcode), self);
         insert(&mut body, "content_type", Some(content_type));

@@ -22,6 +22,7 @@ use tokio_rustls::rustls;
 use ureq::http::{Request, Response};
 use ureq::{Agent, AsSendBody, Body};
 
+pub use mrs::BATCH_ITEMS_MAX;
 pub use raw::{Ask, Raw};
 pub use reply::Reply;
 pub use transfer::{Transfer, TransferProgress};

@@ -5,6 +5,9 @@ use serde_json::Value;
 use super::{Client, Reply, TransportError};
 use crate::http::{mrs, system};
 
+/// Most items of one batch.
+pub const BATCH_ITEMS_MAX: usize = mrs::batch::ITEMS_MAX;
+
 routes! {
     /// Creates a record, or puts other content over it.
     put = POST mrs::put::PUT;
@@ -53,6 +56,14 @@ impl Client {
     /// As [`Client::call`].
     pub fn put_text(&self, body: &str) -> Result<Reply, TransportError> {
         self.call_text("POST", mrs::put::PUT.path, &[], Some(body))
+    }
+
+    /// Creates or puts many records from a body that is sent byte for byte.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn batch_text(&self, body: &str) -> Result<Reply, TransportError> {
+        self.call_text("POST", mrs::batch::BATCH.path, &[], Some(body))
     }
 
     /// Asks whether the process lives. Needs no credential.

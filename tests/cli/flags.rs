@@ -34,6 +34,8 @@ const CALLING: &[Row] = &[
         "mrs put --container c --inline-payload-file p.json",
         "ptgskjcf",
     ),
+    ("mrs put --container c --batch p.json", "ptgskjcf"),
+    ("mrs get --container c --batch p.json", "ptgskjcf"),
     (
         "mrs copy --container c --record-id r --to-record-id s",
         "ptgskjcf",

@@ -1,5 +1,6 @@
 //! The command line: what it takes, what it does, what it prints, and the numbers it ends with.
 
+mod batch;
 mod destroying;
 mod end_to_end;
 mod errors;

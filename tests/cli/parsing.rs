@@ -124,9 +124,11 @@ fn every_verb_that_does_something_shows_an_example() {
         assert!(help.contains(path.trim()), "{path}: {help}");
         for line in help.lines().filter(|line| line.starts_with("  g3n")) {
             let words = words(line);
-            let before = words.iter().take_while(|word| *word != ">");
-            let parsed = Cli::try_parse_from(before);
-            assert!(parsed.is_ok(), "{line}");
+            for piped in words.split(|word| word == "|") {
+                let before = piped.iter().take_while(|word| *word != ">");
+                let parsed = Cli::try_parse_from(before);
+                assert!(parsed.is_ok(), "{line}");
+            }
         }
     }
     for command in Cli::command().get_subcommands() {
