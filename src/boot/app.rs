@@ -14,6 +14,7 @@ use crate::http::auth::authenticator::Authenticator;
 use crate::http::auth::cache::Callers;
 use crate::http::auth::conceal::Concealment;
 use crate::http::meters;
+use crate::http::mrs::follow::Followers;
 use crate::http::mrs::histories::Histories;
 use crate::http::org_limits::OrgLimits;
 use crate::http::public_url::PublicUrl;
@@ -36,7 +37,9 @@ pub(super) fn open_gateway(
     public_url: PublicUrl,
 ) -> std::io::Result<()> {
     let (gateway, registry) = (&base.gateway, &actors.registry);
-    let app = Arc::new(AppState {
+    let concealment = Concealment::start()?;
+    let app = Arc::new_cyclic(|shared| AppState {
+        shared: shared.clone(),
         registry: registry.clone(),
         authenticator: Authenticator {
             cache: Callers::default(),
@@ -67,9 +70,10 @@ pub(super) fn open_gateway(
         last_backup: LastBackup::open(&base.directory.last_backup()),
         clock: base.clock.clone(),
         public_url,
-        concealment: Concealment::start()?,
+        concealment,
         mrs: options.mrs,
         histories: Histories::new(options.mrs.history_reads_max),
+        followers: Followers::new(options.mrs.followers_max),
         recent: Arc::default(),
         rate_limits: gateway.rate_limits().clone(),
         transfers: transfers.clone(),

@@ -23,6 +23,7 @@ use crate::http::framing::HeadLimits;
 use crate::http::head::HostNames;
 use crate::http::limits::{Rate, Rates};
 use crate::http::mcp::McpSettings;
+use crate::http::mrs::follow::FollowersMax;
 use crate::http::org_limits::OrgLimits;
 use crate::http::prefixes::Prefixes;
 use crate::http::presigned::{DecodedLimit, PresignedLimits};
@@ -109,6 +110,12 @@ impl Options {
                 complete_grace_seconds: settings.mrs.complete_grace_seconds,
                 download_url_seconds: settings.mrs.download_url_seconds,
                 history_reads_max: settings.mrs.history_reads_max,
+                followers_max: FollowersMax {
+                    all: settings.mrs.followers_max,
+                    org: u32::try_from(settings.mrs.followers_org_max).unwrap_or(u32::MAX),
+                    principal: u32::try_from(settings.mrs.followers_principal_max)
+                        .unwrap_or(u32::MAX),
+                },
             },
             upkeep: upkeep(&settings.mrs),
             damaged_retention_ms: millis(damaged_seconds),

@@ -18,6 +18,7 @@ use crate::http::listener::{self, Listener, Listening};
 use crate::http::mcp::Endpoint;
 use crate::http::presigned::{self, Presigned};
 use crate::http::secure::Security;
+use crate::http::state::Gateway;
 use crate::http::transfers::Transfers;
 use crate::http::{operator, server};
 use crate::offload::TaskFailed;
@@ -32,6 +33,7 @@ pub(super) struct Servers {
     socket_file: Option<SocketFile>,
     transfers: Arc<Transfers>,
     agents: Endpoint,
+    gateway: Arc<Gateway>,
 }
 
 impl Servers {
@@ -62,6 +64,7 @@ impl Servers {
             socket_file,
             transfers,
             agents,
+            gateway: base.gateway.clone(),
         })
     }
 
@@ -78,6 +81,9 @@ impl Servers {
     /// Takes no new requests, and waits for running ones.
     pub(super) async fn stop(&self) {
         self.agents.stop();
+        if let Some(app) = self.gateway.app() {
+            app.store.watchers().close();
+        }
         for handle in &self.handles {
             handle.stop(true).await;
         }

@@ -46,6 +46,7 @@ mod uses;
 pub mod usm;
 pub mod utl;
 pub mod verify;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -13,6 +13,7 @@ use super::output::Printer;
 use super::pages::PageArgs;
 use super::profile::Profile;
 use super::time::{DueTime, Time, ago, due};
+use super::watch::WatchArgs;
 use super::{get, hold, operator, put};
 use crate::client::{Client, Reply, TransportError};
 
@@ -53,6 +54,11 @@ enum Verb {
         after_help = "Examples:\n  g3n mrs history --container demo --record-id note-1\n  g3n mrs history --container demo --record-id note-1 --all --output jsonl"
     )]
     History(PastArgs),
+    /// Print the changes of the org's records as they come: which record, which revision, when and by whom.
+    #[command(
+        after_help = "Examples:\n  g3n mrs watch --container demo\n  g3n mrs watch --after beginning --no-wait --output jsonl\n  g3n mrs watch --count 1"
+    )]
+    Watch(WatchArgs),
     /// Show a record's metadata.
     #[command(
         after_help = "Example:\n  g3n mrs meta --container demo --record-id note-1 --include-doomed"
@@ -258,6 +264,7 @@ pub(super) fn run(
             let ask = |said: &Said| Ok(client.history(&named(said).pairs())?);
             return arguments.page.list(printer, first, &ask);
         }
+        Verb::Watch(arguments) => return arguments.run(&client, orgcode(profile)?, printer),
         Verb::Meta(arguments) => client.meta(&query(orgcode(profile)?, arguments).pairs())?,
         Verb::Head(place) => client.head(&place.query(orgcode(profile)?).pairs())?,
         Verb::List(arguments) => {

@@ -56,6 +56,7 @@ const VERBS: &[(&str, Uses)] = &[
     ("mrs get", MEMBER),
     ("mrs versions", MEMBER),
     ("mrs history", MEMBER),
+    ("mrs watch", MEMBER),
     ("mrs meta", MEMBER),
     ("mrs head", MEMBER),
     ("mrs list", MEMBER),

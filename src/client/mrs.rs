@@ -25,6 +25,8 @@ routes! {
     versions = GET mrs::versions::VERSIONS;
     /// Lists one page of a record's changes.
     history = GET mrs::history::HISTORY;
+    /// Lists what changed of an org's records.
+    changes = GET mrs::changes::CHANGES;
     /// Asks whether a record is there.
     head = GET mrs::read::HEAD;
     /// Lists one page of records.

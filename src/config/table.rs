@@ -156,6 +156,9 @@ settings! {
         upload_decoded_ratio_max: u64 = 200, 0..=1_100, "Ratio of decoded to gzip bytes of an upload; 16 MiB are always allowed. Text compresses 3 to 30 times, gzip at most 1,032 times. 0 for no such limit.";
         downloads_max: usize = 1_024, 1..=65_536, "Downloads at once; past it one of the org with most is cancelled for one of an org with fewer, or callers get 429.";
         history_reads_max: usize = 2, 1..=64, "Reads of records' histories at once (as_of, versions, history), as many as a small machine has processors; others wait, and reads of one org wait for each other.";
+        followers_max: usize = 1_024, 1..=65_536, "Requests that wait for changes at once (GET /mrs/changes), each with a connection; past it callers get 429.";
+        followers_org_max: u64 = 256, 1..=65_536, "The same of one org.";
+        followers_principal_max: u64 = 16, 1..=65_536, "The same of one principal.";
         sweep_seconds: u64 = 60, 1..=86_400, "Maximum sleep of the sweep of due records; it also wakes at each due time.";
         version_retention_days: u64 = 365, 1..=36_500, "Days that earlier versions and the content of doomed records are kept.";
         cleanup_retention_days: u64 = 90, 1..=36_500, "Days that cleanup keeps content that was never readable, such as abandoned uploads; also read from MRS_CLEANUP_RETENTION_DAYS.";

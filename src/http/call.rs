@@ -8,7 +8,7 @@ use super::auth::admit::admit;
 use super::auth::operator::Operator;
 use super::auth::principal::Principal;
 use super::limits::RateLimits;
-use super::places::InFlight;
+use super::places::{InFlight, Working};
 use super::reply::Refusal;
 use super::request_head::RequestHead;
 use super::trace::Trace;
@@ -37,6 +37,8 @@ pub struct Call<'a> {
     pub admitted: bool,
     /// Its place among the org's requests.
     place: InFlight,
+    /// Its place among all requests.
+    working: Option<Working>,
 }
 
 impl<'a> Call<'a> {
@@ -56,7 +58,14 @@ impl<'a> Call<'a> {
             access,
             admitted: false,
             place: InFlight::uncounted(),
+            working: None,
         }
+    }
+
+    /// The same in one of the places of all requests.
+    pub(super) fn working(mut self, place: Working) -> Self {
+        self.working = Some(place);
+        self
     }
 }
 
@@ -97,6 +106,17 @@ impl Call<'_> {
                 "a route that asks for no right looks at an org",
             )),
         }
+    }
+
+    /// Gives the place among all requests back: the work is done.
+    pub(super) fn end_work(&mut self) {
+        self.working = None;
+    }
+
+    /// Gives the place among the org's requests back, too, for a request that only waits from now on.
+    pub(super) fn stand_aside(&mut self) {
+        self.end_work();
+        self.place = InFlight::uncounted();
     }
 
     /// Notes the org for the answer's facts.

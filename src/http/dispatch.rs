@@ -131,9 +131,9 @@ async fn serve_inside(
         Ok(working) => working,
         Err(rejection) => return respond(&trace, Err(rejection.into())),
     };
-    let mut call = Call::new((trace, head, bytes), principal, route.access);
+    let mut call = Call::new((trace, head, bytes), principal, route.access).working(working);
     let mut answer = handler(app, &mut call).await;
-    drop(working);
+    call.end_work();
     if answer.is_ok() && matches!(route.access, Access::Org(_)) && !call.admitted {
         // Better no answer than one without a check of rights.
         answer = Err(Refusal::failed(

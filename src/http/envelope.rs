@@ -13,7 +13,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::header_names;
 use super::limits::{RATELIMIT, RATELIMIT_POLICY};
 use super::reply::{
-    Bad, Build, ErrorBody, Flat, Good, Major, Members, Message, Minor, Refusal, Reply,
+    Bad, Build, ErrorBody, EventStream, Flat, Good, Major, Members, Message, Minor, Refusal, Reply,
 };
 use super::trace::Trace;
 use crate::domain::rejection::RETRY_AFTER_SECONDS;
@@ -47,25 +47,37 @@ pub fn respond(trace: &Trace, answer: Result<Reply, Refusal>) -> HttpResponse {
 
 fn envelop(trace: &Trace, answer: Result<Reply, Refusal>) -> HttpResponse {
     match answer {
+        Ok(Reply {
+            events: Some(events),
+            ..
+        }) => stream(trace, events),
         Ok(reply) => succeed(trace, &reply),
         Err(Refusal::Rejected {
             rejection,
             replayed,
         }) => fail(trace, &rejection, replayed),
-        Err(Refusal::Failed(error)) => fail(trace, &internal(trace, &*error), false),
+        Err(Refusal::Failed(error)) => fail(trace, &internal(&trace.request_id, &*error), false),
     }
 }
 
 /// Reports a failure to the operator, and returns what its caller gets.
-pub(super) fn internal(trace: &Trace, error: &(dyn std::error::Error + 'static)) -> Rejection {
-    report::failure(&trace.request_id, &describe(error));
+pub(super) fn internal(request_id: &str, error: &(dyn std::error::Error + 'static)) -> Rejection {
+    report::failure(request_id, &describe(error));
     Rejection::new(
         ErrorTag::InternalError,
-        format!(
-            "Internal error; report the request id {} to the operator.",
-            trace.request_id
-        ),
+        format!("Internal error; report the request id {request_id} to the operator."),
     )
+}
+
+/// Begins an answer of Server-Sent Events, which go on after this.
+fn stream(trace: &Trace, events: EventStream) -> HttpResponse {
+    let mut response = HttpResponse::build(StatusCode::OK);
+    let kind = HeaderValue::from_static("text/event-stream");
+    with_headers_of_all(&mut response, trace)
+        .content_type(kind)
+        // A proxy that gathers answers would hold events back (nginx, proxy_buffering).
+        .insert_header(("x-accel-buffering", "no"))
+        .streaming(events)
 }
 
 fn succeed(trace: &Trace, reply: &Reply) -> HttpResponse {

@@ -195,7 +195,7 @@ pub(super) fn lost() -> Refusal {
 }
 
 /// What a route does with an idempotency key.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum KeyRule {
     /// The first answer is given again.
     Kept,

@@ -386,6 +386,22 @@ pub fn status<S: Copy, const N: usize>(
     })
 }
 
+/// A whole number in a query, from 0.
+///
+/// # Errors
+/// `invalid-input` naming it.
+pub fn whole(name: &str, text: Option<&str>, max: u64) -> Result<Option<u64>, Rejection> {
+    let read = |text: &str| {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| digits && *number <= max);
+        number.ok_or_else(|| {
+            let message = format!("{name} must be a whole number from 0 to {max}.");
+            Rejection::field(name, message)
+        })
+    };
+    text.map(read).transpose()
+}
+
 /// A flag in a query.
 ///
 /// # Errors

@@ -25,6 +25,8 @@ const STATUSES: [u16; 21] = [
 ];
 /// Statuses that only content, operators or what is no route is answered with.
 const RARE: [u16; 9] = [204, 206, 304, 405, 408, 412, 414, 416, 431];
+/// Statuses that are about a body or a change, so that no GET of a tenant is answered with them.
+const OF_CHANGES: [u16; 4] = [409, 413, 415, 428];
 /// What a request was throttled by when no limit says so: a queue or all places for requests are full.
 const CAPACITY: &str = "capacity";
 /// That first, then what else it may be throttled by, as the answer's minor tag has it.
@@ -49,6 +51,7 @@ const LIMITS: &[&str] = &[
     "mcp-limit",
     "mcp-in-flight-limit",
     "mcp-streams-limit",
+    "followers-limit",
 ];
 
 /// What is served besides the gateway's routes: method and path.
@@ -167,7 +170,9 @@ impl HttpMeters {
             path: route.path,
             seconds: seconds.with_label_values(&[route.method, route.path]),
             statuses: STATUSES.map(|status| {
+                let reads = route.method == Method::GET.as_str() && !route.is_document;
                 let answered = route.is_document || !RARE.contains(&status);
+                let answered = answered && !(reads && OF_CHANGES.contains(&status));
                 let labels = [route.method, route.path, &status.to_string()];
                 answered.then(|| responses.with_label_values(&labels))
             }),

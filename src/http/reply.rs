@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::sync::LazyLock;
 
+use bytes::Bytes;
+use futures_util::stream::LocalBoxStream;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use serde_json::Map;
@@ -206,7 +208,12 @@ pub struct Reply {
     pub replayed: bool,
     /// The fields of `data` are repeated next to the envelope's own.
     pub flat: bool,
+    /// Instead of `data`, events that are sent as they come.
+    pub events: Option<EventStream>,
 }
+
+/// Server-Sent Events as they are written to a connection.
+pub type EventStream = LocalBoxStream<'static, Result<Bytes, actix_web::Error>>;
 
 impl std::fmt::Debug for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -225,7 +232,19 @@ impl Reply {
             revision: None,
             replayed: false,
             flat: false,
+            events: None,
         })
+    }
+
+    /// A reply of events.
+    pub fn of_events(events: EventStream) -> Self {
+        Self {
+            data: RawValue::NULL.to_owned(),
+            revision: None,
+            replayed: false,
+            flat: false,
+            events: Some(events),
+        }
     }
 
     /// The same answer for a repeated request.

@@ -3,7 +3,8 @@
 use super::explorer::{self, assets};
 use super::meters::RouteName;
 use super::mrs::{
-    batch, change, complete, containers, copy, due, history, hold, list, put, read, versions,
+    batch, change, changes, complete, containers, copy, due, history, hold, list, put, read,
+    versions,
 };
 use super::ofm::invitation;
 use super::ops::{self, maintenance};
@@ -23,6 +24,7 @@ pub static ROUTES: &[Route] = &[
     read::META,
     versions::VERSIONS,
     history::HISTORY,
+    changes::CHANGES,
     read::HEAD,
     list::LIST,
     change::TAG_ADD,

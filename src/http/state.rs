@@ -1,6 +1,6 @@
 //! Everything that handlers work with, and the limits of the listener. It holds the parts; no part knows it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -12,6 +12,7 @@ use super::cors::Origins;
 use super::head::HostNames;
 use super::limits::{RateLimits, Rates};
 use super::meters::{HttpMeters, RouteName};
+use super::mrs::follow::{Followers, FollowersMax};
 use super::mrs::histories::Histories;
 use super::prefixes::Prefixes;
 use super::public_url::PublicUrl;
@@ -52,10 +53,14 @@ pub struct MrsSettings {
     pub download_url_seconds: u64,
     /// Reads of history at once.
     pub history_reads_max: usize,
+    /// Callers that wait for changes at once.
+    pub followers_max: FollowersMax,
 }
 
 /// Everything a handler works with, once it is open.
 pub struct AppState {
+    /// The state itself, for what outlasts a request.
+    pub shared: Weak<AppState>,
     /// Finds or starts the actor of a container.
     pub registry: Arc<ActorRegistry>,
     /// Users, orgs, sessions and keys.
@@ -98,6 +103,8 @@ pub struct AppState {
     pub mrs: MrsSettings,
     /// Limits of reads of history.
     pub histories: Histories,
+    /// Callers that wait for changes.
+    pub followers: Followers,
     /// The last hour of some metrics.
     pub recent: Arc<Recent>,
     /// Limits of callers' requests.

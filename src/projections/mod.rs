@@ -7,6 +7,7 @@ pub mod as_of;
 pub mod contents;
 pub mod due;
 pub mod error;
+pub mod feed;
 pub mod forget;
 pub mod generation;
 pub mod history;
@@ -17,6 +18,7 @@ pub mod list;
 pub mod lost;
 pub mod offboarding;
 pub mod ops;
+pub mod record_changed;
 pub mod records;
 pub mod restore;
 pub mod row_cache;
@@ -25,6 +27,7 @@ pub mod store;
 pub mod tag_entries;
 pub mod usage;
 pub mod versions;
+pub mod watchers;
 
 use std::path::Path;
 
@@ -168,6 +171,7 @@ pub trait Projection: Send + Sync {
 pub fn all() -> Vec<Box<dyn Projection>> {
     vec![
         Box::new(usage::Usage),
+        Box::new(feed::Feed),
         Box::new(list::Lists),
         Box::new(list::Tags),
         Box::new(due::DueTimes),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Weak;
 
 use super::as_of::{before_in_journal, evolve_entry, record_until};
+use super::record_changed::RecordChanged;
 use super::usage::{self, Present, Tally};
 use super::{
     Change, Projection, RecordChange, RecordName, StateChange, Store, StoreError, Write, all,
@@ -57,6 +58,13 @@ struct Taken<'a> {
     name: RecordName<'a>,
     before: Option<Record>,
     after: Option<Record>,
+}
+
+impl Taken<'_> {
+    /// The change as those who follow the org are told it, made if there are any.
+    fn told(&self) -> Box<dyn FnOnce() -> RecordChanged + '_> {
+        Box::new(|| RecordChanged::named(self.entry, self.body, self.name))
+    }
 }
 
 /// What an entry that is not of a record does to the state of its stream.
@@ -257,6 +265,14 @@ impl Runner {
         }
         self.store.write_up_to(last, &mut self.writes)?;
         self.show(shown);
+        let watchers = self.store.watchers();
+        if watchers.count() > 0 {
+            let changes = taken
+                .changes
+                .iter()
+                .map(|taken| (taken.name.org, taken.told()));
+            watchers.tell(changes, last);
+        }
         Ok(())
     }
 

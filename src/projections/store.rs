@@ -10,6 +10,7 @@ use super::Write;
 use super::error::StoreError;
 use super::row_cache::{RowCache, RowVersion};
 use super::usage::reservations::Reservations;
+use super::watchers::Watchers;
 use crate::domain::record::Record;
 use crate::journal::Position;
 use crate::storage::{
@@ -23,7 +24,7 @@ const RECORDS: usize = 0;
 /// Number of the table of rows that are read in ranges.
 const LISTS: usize = 1;
 /// The first bytes of the keys in [`LISTS`].
-const LISTED: &[u8] = b"ltdhcoe";
+const LISTED: &[u8] = b"ltdhcoef";
 /// The first byte of the keys of records' rows, which have a cache of their own.
 pub(super) const RECORD: u8 = b'r';
 /// The part of the memory that is for decoded records: a third.
@@ -48,6 +49,7 @@ pub struct Store {
     /// The first bytes of the keys whose rows are cached.
     cached: Arc<[u8]>,
     reservations: Arc<Reservations>,
+    watchers: Arc<Watchers>,
 }
 
 impl Store {
@@ -74,12 +76,18 @@ impl Store {
             record_cache: Arc::new(ReadCache::new(for_records, RECORD_BYTES, record_bytes)),
             cached,
             reservations: Arc::default(),
+            watchers: Arc::default(),
         })
     }
 
     /// The reservations of pending commands against quotas.
     pub fn reservations(&self) -> &Arc<Reservations> {
         &self.reservations
+    }
+
+    /// Those who wait for changes of records.
+    pub fn watchers(&self) -> &Arc<Watchers> {
+        &self.watchers
     }
 
     /// Rewrites the database without the rows whose key and value `gone` matches, and removes the old files. Reads and

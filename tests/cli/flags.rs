@@ -43,6 +43,7 @@ const CALLING: &[Row] = &[
     ("mrs get --container c --record-id r", "ptgskjcf"),
     ("mrs versions --container c --record-id r", "ptgskjcf"),
     ("mrs history --container c --record-id r", "ptgskjcf"),
+    ("mrs watch --count 1", "ptgskjcf"),
     ("mrs meta --container c --record-id r", "ptgskjcf"),
     ("mrs head --container c --record-id r", "ptgskjcf"),
     ("mrs list", "ptgskjcf"),

@@ -34,3 +34,4 @@ mod terminal;
 mod times;
 mod upkeep;
 mod variables;
+mod watch;

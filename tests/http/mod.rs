@@ -3,6 +3,7 @@
 mod batch;
 mod browser_runs;
 mod browsers;
+pub(crate) mod changes;
 mod containers;
 mod copy;
 mod downloads;

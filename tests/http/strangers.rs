@@ -49,6 +49,10 @@ fn another_org_answers_as_a_missing_record() {
         assert_eq!(absent.refusal().0, 404);
         assert_eq!(without_stats(&absent), without_stats(&foreign), "{path}");
     }
+    let absent = server.get("/mrs/changes", &[("orgcode", "NOSUCH")]);
+    let foreign = server.get("/mrs/changes", &[("orgcode", "OTHER"), ("wait", "5")]);
+    assert_eq!(absent.refusal().0, 404);
+    assert_eq!(without_stats(&absent), without_stats(&foreign));
     for path in [
         "/mrs/tag/add",
         "/mrs/tag/remove",

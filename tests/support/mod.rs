@@ -93,9 +93,11 @@ impl Server {
         if command.get_program() != program {
             command.arg(program);
         }
-        command.args(["serve", "--dev", "--listen", "127.0.0.1:0"]);
-        if !arguments.contains(&"--operator-listen") {
-            command.args(["--operator-listen", "127.0.0.1:0"]);
+        command.args(["serve", "--dev"]);
+        for listen in ["--listen", "--operator-listen"] {
+            if !arguments.contains(&listen) {
+                command.args([listen, "127.0.0.1:0"]);
+            }
         }
         command.arg("--data-dir").arg(its).args(arguments);
         for (name, value) in ANY_DISK {

@@ -19,6 +19,7 @@ pub fn add(meters: &Meters, app: &Arc<AppState>, journal: &Arc<JournalMeters>) {
     add_quotas(meters, app);
     add_token_keys(meters, app);
     add_backup(meters, app);
+    add_followers(meters, app);
 }
 
 /// Both say that all is well where tokens are not taken.
@@ -54,6 +55,15 @@ fn add_backup(meters: &Meters, app: &Arc<AppState>) {
         ),
         move || Some(value(kept.last_backup.at_ms().max(0).unsigned_abs()) / 1_000.0),
     );
+}
+
+fn add_followers(meters: &Meters, app: &Arc<AppState>) {
+    let kept = Arc::clone(app);
+    let name = (
+        "metarecord_followers",
+        "Requests that wait for changes of records.",
+    );
+    meters.gauge_fn(name, move || Some(value(kept.followers.count() as u64)));
 }
 
 fn add_clock(meters: &Meters, app: &Arc<AppState>) {

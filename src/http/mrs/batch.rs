@@ -172,6 +172,8 @@ fn shown<'a>(call: &Call<'_>, outcome: &'a Result<Done, Refusal>) -> BatchItem<'
             rejection,
             replayed,
         }) => refused(rejection, *replayed),
-        Err(Refusal::Failed(error)) => refused(&envelope::internal(&call.trace, &**error), false),
+        Err(Refusal::Failed(error)) => {
+            refused(&envelope::internal(&call.trace.request_id, &**error), false)
+        }
     }
 }

@@ -2,10 +2,12 @@
 
 pub mod batch;
 pub mod change;
+pub mod changes;
 pub mod complete;
 pub mod containers;
 pub mod copy;
 pub mod due;
+pub mod follow;
 #[cfg(test)]
 mod fuzz;
 pub mod histories;

@@ -25,10 +25,9 @@ pub(super) fn describe(rule: KeyRule, operation: &mut Value) {
             }
             return;
         }
+        KeyRule::UNSUPPORTED => "Refuses `Idempotency-Key`.".to_owned(),
         KeyRule::Refused(why) => {
-            format!(
-                "`Idempotency-Key` is `invalid-idempotency-key` with the minor `not-kept`: {why}"
-            )
+            format!("Refuses `Idempotency-Key`: {why}")
         }
         KeyRule::Ignored => return,
     };

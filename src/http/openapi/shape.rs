@@ -126,10 +126,7 @@ pub(super) fn who_may(path: &str, access: Access) -> String {
                 .filter(|(_, rights)| rights.contains(&right))
                 .map(|(role, _)| format!("`{}`", role.as_str()))
                 .collect();
-            format!(
-                "Roles in the org that the call names: {}. To others the org does not exist.",
-                roles.join(", ")
-            )
+            format!("Roles: {}.", roles.join(", "))
         }
     }
 }
