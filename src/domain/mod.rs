@@ -14,6 +14,7 @@ pub mod erasure;
 mod event;
 pub mod hold;
 pub mod job;
+pub(crate) mod json;
 pub mod known;
 pub mod maintenance;
 pub mod names;

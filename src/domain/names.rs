@@ -249,15 +249,24 @@ pub enum TimeError {
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC, with `Z` and milliseconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = DateTime::<Utc>::from_timestamp_millis(self.0).unwrap_or_default();
-        let year = time.year();
-        if !(0..=9_999).contains(&year) {
+        let Some(text) = self.text() else {
+            let time = DateTime::<Utc>::from_timestamp_millis(self.0).unwrap_or_default();
             return f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true));
-        }
+        };
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl Timestamp {
+    /// RFC 3339 in UTC, with `Z` and milliseconds; `None` when the year does not have four digits.
+    pub(super) fn text(self) -> Option<[u8; 24]> {
+        let time = DateTime::<Utc>::from_timestamp_millis(self.0).unwrap_or_default();
+        let year = u32::try_from(time.year()).ok();
+        let year = year.filter(|year| *year <= 9_999)?;
         // By hand: answers have several, and chrono's formats are slower than all the rest of one.
         let mut text = *b"0000-00-00T00:00:00.000Z";
         let numbers = [
-            (0..4, year.unsigned_abs()),
+            (0..4, year),
             (5..7, time.month()),
             (8..10, time.day()),
             (11..13, time.hour()),
@@ -271,7 +280,7 @@ impl fmt::Display for Timestamp {
                 number /= 10;
             }
         }
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        Some(text)
     }
 }
 
@@ -284,6 +293,11 @@ impl Md5 {
     /// Wraps the sixteen bytes of a digest.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
+    }
+
+    /// The digest as sixteen bytes.
+    pub(super) fn to_bytes(self) -> [u8; 16] {
+        self.0
     }
 
     /// The digest of some bytes.

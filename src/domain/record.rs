@@ -7,6 +7,7 @@ mod decide;
 mod ended;
 mod evolve;
 mod inline;
+mod json;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use decide::{RecordDecider, not_waited_for, would_complete};
 pub use ended::{Class, Ended, EndedBy, Retention, UploadTimeouts};
 pub use evolve::SWEEP;
 pub use inline::InlineJson;
+pub use json::TYPICAL_JSON_BYTES;
 pub use view::{ContentKind, RecordView};
 
 /// Most bytes of inline content (MRS overview: "payload <= 256 KB").
@@ -77,6 +79,18 @@ pub enum DoomCause {
     Abandoned,
     /// Ended because its org was offboarded.
     Offboarding,
+}
+
+impl DoomCause {
+    /// The text callers see.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Ttl => "ttl",
+            Self::Abandoned => "abandoned",
+            Self::Offboarding => "offboarding",
+        }
+    }
 }
 
 /// Content as a put brings it.

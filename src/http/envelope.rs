@@ -14,8 +14,10 @@ use super::header_names;
 use super::limits::{RATELIMIT, RATELIMIT_POLICY};
 use super::reply::{
     Bad, Build, ErrorBody, EventStream, Flat, Good, Major, Members, Message, Minor, Refusal, Reply,
+    Stats,
 };
 use super::trace::Trace;
+use crate::domain::json::push_number;
 use crate::domain::rejection::RETRY_AFTER_SECONDS;
 use crate::domain::{ErrorTag, Rejection};
 use crate::os_error::describe;
@@ -81,20 +83,43 @@ fn stream(trace: &Trace, events: EventStream) -> HttpResponse {
 }
 
 fn succeed(trace: &Trace, reply: &Reply) -> HttpResponse {
-    let length = reply.data.get().len();
-    let (build, stats) = (Build::current(), trace.stats(length));
-    let good = Good::new(&*reply.data, reply.revision, build, stats);
+    let length = reply.data.len();
+    let stats = trace.stats(length);
     let body = if reply.flat {
-        let members = Members(&reply.data);
-        written(&Flat { members, good }, 2 * length)
+        flat(reply, stats)
     } else {
-        written(&good, length)
+        good(reply, &stats)
     };
     let mut response = HttpResponse::build(StatusCode::OK);
     if reply.replayed {
         response.insert_header((&header_names::IDEMPOTENT_REPLAY, "true"));
     }
     with_headers(&mut response, trace).body(body)
+}
+
+/// [`Good`] around an answer, whose JSON is only copied.
+fn good(reply: &Reply, stats: &Stats<'_>) -> Vec<u8> {
+    let mut body = Vec::with_capacity(reply.data.len() + ENVELOPE_BYTES);
+    body.extend_from_slice(b"{\"success\":true,\"data\":");
+    body.extend_from_slice(&reply.data);
+    if let Some(revision) = reply.revision {
+        body.extend_from_slice(b",\"revision\":");
+        push_number(&mut body, revision.0);
+    }
+    body.extend_from_slice(b",\"build\":");
+    body.extend_from_slice(Build::current().get().as_bytes());
+    body.extend_from_slice(b",\"stats\":");
+    stats.push(&mut body);
+    body.push(b'}');
+    body
+}
+
+fn flat(reply: &Reply, stats: Stats<'_>) -> Vec<u8> {
+    // An answer is JSON already: reading it cannot fail.
+    let data: &RawValue = serde_json::from_slice(&reply.data).unwrap_or(RawValue::NULL);
+    let members = Members(data);
+    let good = Good::new(data, reply.revision, Build::current(), stats);
+    written(&Flat { members, good }, 2 * reply.data.len())
 }
 
 /// Writes an envelope as JSON, with room for `bytes` of content.

@@ -11,6 +11,8 @@ use serde_json::Map;
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
+use crate::domain::json::{push_number, push_text};
+use crate::domain::record::{Record, RecordKey, TYPICAL_JSON_BYTES};
 use crate::domain::rejection::RETRY_AFTER_SECONDS;
 use crate::domain::{ErrorTag, Rejection, Revision};
 
@@ -198,10 +200,47 @@ pub struct Stats<'a> {
     pub build: &'a RawValue,
 }
 
+impl Stats<'_> {
+    /// Appends them as JSON: the same bytes that a serializer makes of them.
+    pub(super) fn push(&self, out: &mut Vec<u8>) {
+        let text = |out: &mut Vec<u8>, name: &[u8], text: &str| {
+            out.extend_from_slice(name);
+            push_text(out, text);
+        };
+        let number = |out: &mut Vec<u8>, name: &[u8], number: u64| {
+            out.extend_from_slice(name);
+            push_number(out, number);
+        };
+        text(out, b"{\"call\":", self.call);
+        text(out, b",\"service\":", self.service);
+        text(out, b",\"request_id\":", self.request_id);
+        text(out, b",\"timestamp_utc\":", &self.timestamp_utc);
+        number(out, b",\"latency_ms\":", self.latency_ms);
+        let (bytes_in, bytes_out) = (self.bandwidth_in_bytes, self.bandwidth_out_bytes);
+        number(out, b",\"bandwidth_in_bytes\":", bytes_in as u64);
+        number(out, b",\"bandwidth_out_bytes\":", bytes_out as u64);
+        let named = [
+            (b",\"orgcode\":".as_slice(), self.orgcode),
+            (b",\"cccode\":", self.cccode),
+            (b",\"actor\":", self.actor),
+            (b",\"session_fingerprint\":", self.session_fingerprint),
+            (b",\"api_key_fingerprint\":", self.api_key_fingerprint),
+        ];
+        for (name, value) in named {
+            if let Some(value) = value {
+                text(out, name, value);
+            }
+        }
+        out.extend_from_slice(b",\"build\":");
+        out.extend_from_slice(self.build.get().as_bytes());
+        out.push(b'}');
+    }
+}
+
 /// A good answer, before its envelope. It may hold a secret that is shown once, so its `Debug` shows its length.
 pub struct Reply {
-    /// The serialized member `data`.
-    pub data: Box<RawValue>,
+    /// The member `data`, as JSON.
+    pub data: Vec<u8>,
     /// The revision of the one record in it.
     pub revision: Option<Revision>,
     /// It is the first answer to a request that came again.
@@ -217,7 +256,7 @@ pub type EventStream = LocalBoxStream<'static, Result<Bytes, actix_web::Error>>;
 
 impl std::fmt::Debug for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Reply({} bytes)", self.data.get().len())
+        write!(f, "Reply({} bytes)", self.data.len())
     }
 }
 
@@ -227,23 +266,40 @@ impl Reply {
     /// # Errors
     /// [`Refusal::Failed`] when it cannot be serialized.
     pub fn of(data: &impl Serialize) -> Result<Self, Refusal> {
-        Ok(Self {
-            data: to_raw_value(data).map_err(Refusal::failed)?,
+        let data = serde_json::to_vec(data).map_err(Refusal::failed)?;
+        Ok(Self::of_json(data))
+    }
+
+    /// A reply that is written already.
+    pub(super) fn of_json(data: Vec<u8>) -> Self {
+        Self {
+            data,
             revision: None,
             replayed: false,
             flat: false,
             events: None,
-        })
+        }
+    }
+
+    /// The reply that shows one record, with JSON of its content where there is some.
+    pub(super) fn of_record(key: &RecordKey, record: &Record, content: Option<&[u8]>) -> Self {
+        let bytes = TYPICAL_JSON_BYTES + content.map_or(0, <[u8]>::len);
+        let mut data = Vec::with_capacity(bytes);
+        data.push(b'{');
+        record.push_members(key, &mut data);
+        if let Some(content) = content {
+            data.extend_from_slice(b",\"content\":");
+            data.extend_from_slice(content);
+        }
+        data.push(b'}');
+        Self::of_json(data).at(record.revision)
     }
 
     /// A reply of events.
     pub fn of_events(events: EventStream) -> Self {
         Self {
-            data: RawValue::NULL.to_owned(),
-            revision: None,
-            replayed: false,
-            flat: false,
             events: Some(events),
+            ..Self::of_json(b"null".to_vec())
         }
     }
 
@@ -370,6 +426,31 @@ mod tests {
             text.starts_with("writing failed in the log: No space left"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn facts_about_a_call_are_written_as_a_serializer_writes_them() {
+        let stats = |value| Stats {
+            call: "POST /doom",
+            service: "mrs",
+            request_id: "r \"1\"",
+            timestamp_utc: "2027-01-15T08:00:00.123Z".to_owned(),
+            latency_ms: 1,
+            bandwidth_in_bytes: 23,
+            bandwidth_out_bytes: 456,
+            orgcode: value,
+            cccode: value,
+            actor: value,
+            session_fingerprint: value,
+            api_key_fingerprint: value,
+            build: Build::current(),
+        };
+        for value in [None, Some("a\n\u{1}\"é")] {
+            let mut written = Vec::new();
+            stats(value).push(&mut written);
+            let written = String::from_utf8(written).unwrap();
+            assert_eq!(written, serde_json::to_string(&stats(value)).unwrap());
+        }
     }
 
     #[test]

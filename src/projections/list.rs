@@ -4,6 +4,8 @@
 //! status. The value is empty; the record itself is read from the records projection.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
 
 use super::contents::container_of;
 use super::{
@@ -219,7 +221,7 @@ pub struct Filter {
 #[derive(Debug, Default)]
 pub struct Page {
     /// The records, as they read now.
-    pub items: Vec<(RecordKey, Record)>,
+    pub items: Vec<(RecordKey, Arc<Record>)>,
     /// Where the next page begins, as [`Filter::page`] takes it; `None` at the end.
     pub next: Option<Vec<u8>>,
 }
@@ -271,7 +273,7 @@ impl Filter {
         container: &str,
         record_id: &str,
         now: Timestamp,
-    ) -> Result<Option<(RecordKey, Record)>, StoreError> {
+    ) -> Result<Option<(RecordKey, Arc<Record>)>, StoreError> {
         let (Ok(container), Ok(record_id)) =
             (ContainerName::parse(container), RecordId::parse(record_id))
         else {
@@ -283,10 +285,13 @@ impl Filter {
             record_id,
         };
         let name = RecordName::from(&key);
-        let Some(record) = records::find(store, name)? else {
+        let Some(mut record) = records::find_shared(store, name)? else {
             return Ok(None);
         };
-        let record = holds::effective_at(store, name, record, now)?;
+        if record.is_due(now) {
+            let as_stored = Arc::unwrap_or_clone(record);
+            record = Arc::new(holds::effective_at(store, name, as_stored, now)?);
+        }
         Ok(self.shows(&record).then_some((key, record)))
     }
 
@@ -334,6 +339,13 @@ impl Filter {
 fn split_place(place: &[u8]) -> (&str, &str) {
     let text = std::str::from_utf8(place).unwrap_or_default();
     text.split_once('\0').unwrap_or_default()
+}
+
+/// A copy that [`place_after`] need not move.
+fn with_room(place: &[u8]) -> Vec<u8> {
+    let mut copy = Vec::with_capacity(place.len() + 1);
+    copy.extend_from_slice(place);
+    copy
 }
 
 /// The smallest place after another: no name contains the byte 0.
@@ -416,13 +428,14 @@ impl<'a> Walk<'a> {
             if let Some(place) = self.head(index)?
                 && first.as_ref().is_none_or(|first| place < first)
             {
-                first = Some(place.clone());
+                first = Some(with_room(place));
             }
         }
-        if let Some(place) = self.unswept.range(self.floor.clone()..).next()
+        let from_floor = (Bound::Included(&*self.floor), Bound::Unbounded);
+        if let Some(place) = self.unswept.range::<[u8], _>(from_floor).next()
             && first.as_ref().is_none_or(|first| place < first)
         {
-            first = Some(place.clone());
+            first = Some(with_room(place));
         }
         Ok(first)
     }

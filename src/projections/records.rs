@@ -67,8 +67,19 @@ impl<'a> From<&'a RecordKey> for RecordName<'a> {
 /// # Errors
 /// [`StoreError`] when a row cannot be read or decoded.
 pub fn find(store: &Store, name: RecordName<'_>) -> Result<Option<Record>, StoreError> {
-    let record = store.record(&key(name))?;
+    let record = find_shared(store, name)?;
     Ok(record.map(Arc::unwrap_or_clone))
+}
+
+/// The same, shared with the cache of records.
+///
+/// # Errors
+/// As [`find`].
+pub(super) fn find_shared(
+    store: &Store,
+    name: RecordName<'_>,
+) -> Result<Option<Arc<Record>>, StoreError> {
+    store.record(&key(name))
 }
 
 /// Whether a container has ever held a record.

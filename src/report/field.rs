@@ -2,6 +2,7 @@
 
 use super::scrub;
 use crate::domain::OrgCode;
+use crate::domain::json::{push_number, push_plain, push_text};
 
 /// Most characters of a request id.
 pub const REQUEST_ID_CHARS_MAX: usize = 63;
@@ -210,40 +211,12 @@ fn write_name(name: &str, line: &mut Vec<u8>) {
     line.extend_from_slice(b"\":");
 }
 
-pub(super) fn write_text(text: &str, line: &mut Vec<u8>) {
-    // Writing a text to memory cannot fail.
-    let _: Result<(), _> = serde_json::to_writer(line, text);
-}
-
-/// A text in which nothing is to be escaped.
-fn write_plain(text: &str, line: &mut Vec<u8>) {
-    line.push(b'"');
-    line.extend_from_slice(text.as_bytes());
-    line.push(b'"');
-}
-
-pub(super) fn write_number(number: u64, line: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut left = number;
-    loop {
-        at -= 1;
-        // A remainder of ten is a digit.
-        digits[at] = b'0' + (left % 10) as u8;
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    line.extend_from_slice(&digits[at..]);
-}
-
 impl Field for Word {
     const KIND: Kind = Kind::Word;
 
     fn write(&self, name: &str, line: &mut Line) {
         write_name(name, &mut line.bytes);
-        write_text(self, &mut line.bytes);
+        push_text(&mut line.bytes, self);
     }
 }
 
@@ -253,7 +226,7 @@ impl Field for RequestId {
     fn write(&self, name: &str, line: &mut Line) {
         line.add_scrubbed(|line| {
             write_name(name, line);
-            write_plain(&self.0, line);
+            push_plain(line, self.0.as_bytes());
         });
     }
 }
@@ -263,7 +236,7 @@ impl Field for u64 {
 
     fn write(&self, name: &str, line: &mut Line) {
         write_name(name, &mut line.bytes);
-        write_number(*self, &mut line.bytes);
+        push_number(&mut line.bytes, *self);
     }
 }
 
@@ -272,7 +245,7 @@ impl Field for u16 {
 
     fn write(&self, name: &str, line: &mut Line) {
         write_name(name, &mut line.bytes);
-        write_number(u64::from(*self), &mut line.bytes);
+        push_number(&mut line.bytes, u64::from(*self));
     }
 }
 
@@ -281,7 +254,7 @@ impl Field for Fingerprint {
 
     fn write(&self, name: &str, line: &mut Line) {
         write_name(name, &mut line.bytes);
-        write_plain(&self.0, &mut line.bytes);
+        push_plain(&mut line.bytes, self.0.as_bytes());
     }
 }
 
@@ -290,7 +263,7 @@ impl Field for OrgCode {
 
     fn write(&self, name: &str, line: &mut Line) {
         write_name(name, &mut line.bytes);
-        write_plain(self.as_str(), &mut line.bytes);
+        push_plain(&mut line.bytes, self.as_str().as_bytes());
     }
 }
 
@@ -300,7 +273,7 @@ impl Field for Text {
     fn write(&self, name: &str, line: &mut Line) {
         line.add_scrubbed(|line| {
             write_name(name, line);
-            write_text(&self.0, line);
+            push_text(line, &self.0);
         });
     }
 }
@@ -361,7 +334,7 @@ mod tests {
     fn numbers_are_written_with_all_their_digits() {
         for number in [0, 7, 10, 999, u64::MAX] {
             let mut line = Vec::new();
-            write_number(number, &mut line);
+            push_number(&mut line, number);
             assert_eq!(line, number.to_string().into_bytes());
         }
     }

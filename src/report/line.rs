@@ -1,8 +1,9 @@
 //! An event as a line: JSON, with the same first fields in each, scrubbed and of a bounded length.
 
 use super::event::Event;
-use super::field::{Line, write_number, write_text};
+use super::field::Line;
 use crate::domain::Timestamp;
+use crate::domain::json::{push_number, push_text};
 
 /// The version of the schema, in `v` of every line.
 pub const SCHEMA_VERSION: u64 = 1;
@@ -37,14 +38,14 @@ impl Lines {
     fn render(&mut self, at: Timestamp, event: &Event, out: &mut Vec<u8>) {
         self.line.bytes.clear();
         self.line.bytes.extend_from_slice(b"{\"v\":");
-        write_number(SCHEMA_VERSION, &mut self.line.bytes);
+        push_number(&mut self.line.bytes, SCHEMA_VERSION);
         self.line.bytes.extend_from_slice(b",\"at\":\"");
         self.write_time(at);
         let line = &mut self.line.bytes;
         line.extend_from_slice(b"\",\"level\":");
-        write_text(event.level().as_str(), line);
+        push_text(line, event.level().as_str());
         line.extend_from_slice(b",\"event\":");
-        write_text(event.word(), line);
+        push_text(line, event.word());
         event.write_fields(&mut self.line);
         out.extend_from_slice(&self.line.bytes);
         out.extend_from_slice(b"}\n");

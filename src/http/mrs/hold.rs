@@ -96,7 +96,7 @@ async fn change(
     let now = app.clock.now();
     // A record released past its time has ended with that.
     let record = holds::effective_at(&app.store, RecordName::from(&key), executed.record, now)?;
-    let mut reply = record_reply(&key, &record)?;
+    let mut reply = record_reply(&key, &record);
     reply.replayed = executed.replayed;
     Ok(reply)
 }

@@ -1,12 +1,15 @@
 //! `GET /mrs/list`: records of an org, filtered, one page at a time.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
 use super::CONTAINER_ERRORS;
 use super::Subject;
-use crate::domain::record::{RecordView, Status};
+use crate::domain::json::{push_number, push_text};
+use crate::domain::record::{Record, RecordKey, RecordView, Status, TYPICAL_JSON_BYTES};
 use crate::domain::{ErrorTag, RecordId, Rejection, Tag};
 use crate::http::auth::access::{Access, Right};
 use crate::http::call::Call;
@@ -97,18 +100,28 @@ pub async fn list(app: &AppState, call: &mut Call<'_>) -> Result<Reply, Refusal>
     let digest = digest(&filter);
     let from = input::cursor(&app.signer, query.next_token.as_deref(), digest)?;
     let page = filter.page(&app.store, from.as_deref(), limit, app.clock.now())?;
-    let next_token = page
-        .next
-        .map(|place| input::next_token(&app.signer, digest, place));
-    Reply::of(&ListAnswer {
-        items: page
-            .items
-            .iter()
-            .map(|(key, record)| record.view(key))
-            .collect(),
-        limit,
-        next_token,
-    })
+    let token = |place| input::next_token(&app.signer, digest, place);
+    let next_token = page.next.map(token);
+    Ok(Reply::of_json(json(&page.items, limit, next_token)))
+}
+
+/// [`ListAnswer`] as JSON.
+fn json(items: &[(RecordKey, Arc<Record>)], limit: usize, next_token: Option<String>) -> Vec<u8> {
+    let mut json = Vec::with_capacity((items.len() + 1) * TYPICAL_JSON_BYTES);
+    json.extend_from_slice(b"{\"items\":[");
+    for (index, (key, record)) in items.iter().enumerate() {
+        json.extend_from_slice(if index == 0 { b"{" } else { b",{".as_slice() });
+        record.push_members(key, &mut json);
+        json.push(b'}');
+    }
+    json.extend_from_slice(b"],\"limit\":");
+    push_number(&mut json, limit as u64);
+    if let Some(token) = next_token {
+        json.extend_from_slice(b",\"next_token\":");
+        push_text(&mut json, &token);
+    }
+    json.push(b'}');
+    json
 }
 
 fn statuses(status: Option<&str>, include_doomed: Option<&str>) -> Result<Vec<Status>, Rejection> {
@@ -130,4 +143,58 @@ fn statuses(status: Option<&str>, include_doomed: Option<&str>) -> Result<Vec<St
 fn digest(filter: &Filter) -> [u8; 32] {
     // Debug output of parsed names is unambiguous: every string in it is quoted.
     Sha256::digest(format!("{filter:?}")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::record::{Content, ContentPlace};
+    use crate::domain::{ContainerName, Md5, OrgCode, Revision, Timestamp};
+
+    fn item(number: u64) -> (RecordKey, Arc<Record>) {
+        let key = RecordKey {
+            org: OrgCode::parse("ACME").unwrap(),
+            container: ContainerName::parse("box").unwrap(),
+            record_id: RecordId::parse(&format!("r-{number}")).unwrap(),
+        };
+        let record = Record {
+            cccode: None,
+            status: Status::Active,
+            revision: Revision(number),
+            content: Content {
+                content_type: "application/json".to_owned(),
+                size: number,
+                md5: Md5::of(b"1"),
+                sha256: None,
+                decoded: None,
+                place: ContentPlace::Inline(number),
+                version: 1,
+            },
+            upload: None,
+            tags: Vec::new(),
+            doom_at: None,
+            created_at: Timestamp::from_millis(1_800_000_000_123),
+            created_by: "u-1".to_owned(),
+            updated_at: Timestamp::default(),
+            updated_by: "u-2".to_owned(),
+            doom: None,
+            hold: None,
+        };
+        (key, Arc::new(record))
+    }
+
+    #[test]
+    fn a_page_is_what_a_serializer_makes_of_the_answer() {
+        for (count, token) in [(0, None), (1, None), (3, Some("t\"1"))] {
+            let items: Vec<_> = (0..count).map(item).collect();
+            let answer = ListAnswer {
+                items: items.iter().map(|(key, record)| record.view(key)).collect(),
+                limit: 8,
+                next_token: token.map(str::to_owned),
+            };
+            let written = json(&items, 8, token.map(str::to_owned));
+            let written = String::from_utf8(written).unwrap();
+            assert_eq!(written, serde_json::to_string(&answer).unwrap());
+        }
+    }
 }

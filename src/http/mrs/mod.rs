@@ -288,13 +288,13 @@ fn keyed_by(
 }
 
 /// The answer that shows one record.
-fn record_reply(key: &RecordKey, record: &Record) -> Result<Reply, Refusal> {
-    Ok(Reply::of(&record.view(key))?.at(record.revision))
+fn record_reply(key: &RecordKey, record: &Record) -> Reply {
+    Reply::of_record(key, record, None)
 }
 
 /// The answer with a record that was changed.
 fn outcome_reply(key: &RecordKey, executed: &RecordOutcome) -> Result<Reply, Refusal> {
-    let mut reply = record_reply(key, &executed.record)?;
+    let mut reply = record_reply(key, &executed.record);
     reply.replayed = executed.replayed;
     Ok(reply)
 }

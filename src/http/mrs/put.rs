@@ -205,6 +205,9 @@ fn answer(
     record: &Record,
     seconds: u64,
 ) -> Result<Reply, Refusal> {
+    if record.upload.is_none() {
+        return Ok(Reply::of_record(key, record, None));
+    }
     let mut answer = PutAnswer {
         record: record.view(key),
         upload: None,

@@ -228,18 +228,12 @@ fn with_content(
     record: &Record,
     url: (Disposition, u64),
 ) -> Result<Reply, Refusal> {
-    let payload;
-    let mut answer = RecordAnswer {
-        record: record.view(key),
-        content: None,
-        download: None,
-    };
     match record.content.place {
         ContentPlace::Inline(position) => {
             let gone = || Refusal::failed(format!("the payload of position {position} is gone"));
-            payload = app.journal.payload(position)?.ok_or_else(gone)?;
-            let content = serde_json::from_slice(&payload).map_err(Refusal::failed)?;
-            answer.content = Some(content);
+            let payload = app.journal.payload(position)?.ok_or_else(gone)?;
+            // It has the digest that was journaled, of JSON that was read before it was accepted.
+            Ok(Reply::of_record(key, record, Some(&payload)))
         }
         ContentPlace::Object(object_id) => {
             if is_lost(app, key, record)? {
@@ -248,10 +242,14 @@ fn with_content(
             let base = app.public_url.of(call.head);
             let whose = (&key.org, base.as_str(), call.caller()?.user_id.as_str());
             let what = (&record.content, object_id);
-            answer.download = Some(Download::of(app, whose, what, url));
+            let answer = RecordAnswer {
+                record: record.view(key),
+                content: None,
+                download: Some(Download::of(app, whose, what, url)),
+            };
+            Ok(Reply::of(&answer)?.at(record.revision))
         }
     }
-    Ok(Reply::of(&answer)?.at(record.revision))
 }
 
 pub(super) fn content_lost(version: u64) -> Rejection {
