@@ -75,6 +75,14 @@ impl Watchers {
         self.closed.load(Ordering::SeqCst)
     }
 
+    /// Gives up what is kept: what was erased from the journal must not be told any more, so all is read from there again.
+    pub fn forget_kept(&self) {
+        for watched in self.orgs.lock().values_mut() {
+            watched.kept.clear();
+            watched.complete_after = Position::MAX;
+        }
+    }
+
     /// Keeps changes for those who watch their orgs, and wakes them. All changes up to a position can be read.
     pub(super) fn tell<'a>(
         &self,
@@ -226,6 +234,22 @@ mod tests {
         assert_eq!(watchers.count(), 1);
         drop(b);
         assert!(watchers.orgs.lock().is_empty());
+    }
+
+    #[test]
+    fn what_was_erased_is_not_kept_and_nothing_after_it_is_passed() {
+        let watchers = Arc::new(Watchers::default());
+        let mut watcher = watchers.watch("A");
+        tell(&watchers, &["A", "A"], 10);
+        assert!(watcher.kept_after(&of(None), 9, 9).is_some());
+        watchers.forget_kept();
+        for after in [9, 10, 11] {
+            assert!(watcher.kept_after(&of(None), after, 9).is_none());
+        }
+        tell(&watchers, &["A"], 14);
+        assert!(watcher.kept_after(&of(None), 12, 9).is_none());
+        let found = watcher.kept_after(&of(None), 13, 9).unwrap();
+        assert_eq!(found.items.len(), 1);
     }
 
     #[test]

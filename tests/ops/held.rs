@@ -112,6 +112,44 @@ fn a_vacuum_of_an_org_leaves_what_is_held_and_who_can_reach_it() {
 }
 
 #[test]
+fn what_a_vacuum_erased_is_not_told_to_who_follows_the_org() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let server = Inside::start(scratch.path());
+    let now = server.get("/mrs/changes?orgcode=demo&after=now").data();
+    let from = format!(
+        "/mrs/changes?orgcode=demo&wait=1&after={}",
+        now["next_token"].as_str().expect("a token")
+    );
+    let told = || {
+        let page = server.get(&from).data();
+        let items = page["items"].as_array().expect("items").iter();
+        let ids = items.map(|item| item["record_id"].as_str().expect("an id").to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    let gateway = server.gateway();
+    let app = gateway.app().expect("it is open");
+    std::thread::scope(|scope| {
+        // As long as one waits, the last changes of the org are kept in memory.
+        let quiet = "/mrs/changes?orgcode=demo&container=quiet&wait=50&after=now";
+        let waiting = scope.spawn(|| server.get(quiet).data());
+        eventually("it waits", || app.store.watchers().count() == 1);
+        for number in 0..3 {
+            server.put("notes", &format!("n-{number}"), &json!(number));
+        }
+        hold(&server, "n-1", "audit");
+        assert_eq!(told(), ["n-0", "n-1", "n-2", "n-1"]);
+        let body = json!({"orgcode": "demo", "reason": "left", "dry_run": false});
+        let vacuum = over(&server, &server.invoke("ops_vacuum_org", body).data());
+        assert_eq!(vacuum["status"], "completed");
+        assert_eq!(app.store.watchers().count(), 1);
+        assert_eq!(told(), ["n-1", "n-1"]);
+        server.put("quiet", "end", &json!(1));
+        let page = waiting.join().expect("it is answered");
+        assert_eq!(page["items"][0]["record_id"], "end");
+    });
+}
+
+#[test]
 fn everything_goes_only_when_nothing_is_held_or_that_is_overridden() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let server = Inside::start(scratch.path());

@@ -223,6 +223,8 @@ impl Work {
                 self.progress.set(Some((Step::Log, done, total)));
             };
             let erased = self.journal.erase(Arc::clone(&order), &mut told_progress);
+            // Also of one that failed half way.
+            self.store.watchers().forget_kept();
             reach.check()?;
             Ok(erased?)
         })

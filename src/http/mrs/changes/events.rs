@@ -22,8 +22,8 @@ use crate::journal::Position;
 use crate::projections::record_changed::Changes;
 use crate::projections::watchers::Watcher;
 
-/// Changes that are written at a time.
-const AT_ONCE: usize = 1_024;
+/// Changes that are written at a time: about 64 KiB, which each slow reader may hold.
+const AT_ONCE: usize = 128;
 /// How often something is sent: below the idle times of proxies, which are a minute and more; and how often rights are looked at.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a page waits that was refused because too many are being read.
