@@ -2,6 +2,7 @@
 
 mod trust;
 
+use std::cell::RefCell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,6 +18,9 @@ pub use trust::{TrustLimits, Untrusted};
 
 /// The longest sleep until a time of the machine's clock, which may be set meanwhile.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes of a random id or salt.
+const ID_BYTES: usize = 16;
 
 /// The source of time. Shared by everything that needs it.
 #[derive(Clone, Debug)]
@@ -249,13 +253,51 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// Sixteen random bytes for an id or a salt: nothing that must stay secret, which [`random_bytes`] is for. The operating
+/// system is asked for those of 32 calls of a thread at once.
+///
+/// # Panics
+/// As [`random_bytes`].
+pub fn random_id() -> [u8; ID_BYTES] {
+    thread_local! {
+        static READY: RefCell<Vec<[u8; ID_BYTES]>> = const { RefCell::new(Vec::new()) };
+    }
+    READY.with_borrow_mut(|ready| {
+        if ready.is_empty() {
+            let bytes = random_bytes::<{ 32 * ID_BYTES }>();
+            ready.extend_from_slice(bytes.as_chunks().0);
+        }
+        ready.pop().unwrap_or_else(random_bytes)
+    })
+}
+
 /// A random UUID (version 4).
 pub fn random_uuid() -> Uuid {
-    uuid::Builder::from_random_bytes(random_bytes()).into_uuid()
+    uuid::Builder::from_random_bytes(random_id()).into_uuid()
 }
 
 /// A UUID that sorts by the time it was made (version 7).
 pub fn ordered_uuid(now: Timestamp) -> Uuid {
     let millis = u64::try_from(now.millis()).unwrap_or_default();
-    uuid::Builder::from_unix_timestamp_millis(millis, &random_bytes()).into_uuid()
+    let mut random = [0; 10];
+    random.copy_from_slice(&random_id()[..10]);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_ids_are_the_same_on_any_thread() {
+        let ids = || (0..100).map(|_| random_id()).collect::<Vec<_>>();
+        let threads = [(); 3].map(|()| std::thread::spawn(ids));
+        let all = threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap());
+        let all: HashSet<_> = all.chain(ids()).collect();
+        assert_eq!(all.len(), 400);
+    }
 }

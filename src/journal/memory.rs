@@ -14,7 +14,7 @@ use super::{
     Append, Body, Entry, EraseOrder, Head, Health, Journal, JournalError, Outcome, Pending,
     Position, Sink, Version,
 };
-use crate::clock::{Clock, random_bytes};
+use crate::clock::{Clock, random_id};
 use crate::domain::{StreamId, Timestamp};
 use crate::os_error::describe;
 
@@ -117,7 +117,7 @@ impl MemoryJournal {
                 .now()
                 .max(before.map_or(Timestamp::default(), |entry| entry.header.recorded_at)),
             prev: state.head,
-            salt: random_bytes(),
+            salt: random_id(),
         };
         let stream = append.stream.clone();
         let Ok(encoded) = entry::encode(&mut Vec::new(), append, place) else {

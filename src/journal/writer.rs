@@ -22,7 +22,7 @@ use super::log::CommitLog;
 use super::segment::Location;
 use super::shared::Shared;
 use super::{Append, Entry, Health, JournalError, Outcome, Position};
-use crate::clock::{Clock, Stopwatch, random_bytes};
+use crate::clock::{Clock, Stopwatch, random_id};
 use crate::domain::StreamId;
 use crate::os_error::describe;
 
@@ -368,7 +368,7 @@ impl<I: Index> Writer<I> {
             version: append.expected + 1,
             recorded_at: now,
             prev: self.end.hash,
-            salt: random_bytes(),
+            salt: random_id(),
         };
         let offset = self.buffer.len();
         let stream = append.stream.clone();

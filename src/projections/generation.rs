@@ -1,5 +1,6 @@
 //! Generations of the projections: opened, rebuilt next to the one in use, and compared with it.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use super::runner::Progress;
@@ -144,11 +145,18 @@ pub fn rebuild(
         entries: runner.catch_up(journal, progress)?,
         ..Rebuilt::default()
     };
-    // A generation that cannot be read is nothing to compare with; the new one's rows are all read below.
-    rebuilt.differing = compare(&directories, cache_bytes, &store).unwrap_or_default();
-    for row in store.rows() {
-        row?;
-        rebuilt.rows += 1;
+    // A generation that cannot be read is nothing to compare with. All rows of the new one are read, once.
+    match compare(&directories, cache_bytes, &store).unwrap_or_default() {
+        Some(compared) => {
+            rebuilt.differing = Some(compared.differing);
+            rebuilt.rows = compared.rows;
+        }
+        None => {
+            for row in store.rows() {
+                row?;
+                rebuilt.rows += 1;
+            }
+        }
     }
     store.flush()?;
     drop((runner, store));
@@ -156,12 +164,20 @@ pub fn rebuild(
     Ok(rebuilt)
 }
 
-/// Counts the rows in which the generation in use differs from a new one.
+/// What reading two generations to their ends found.
+struct Compared {
+    /// Rows that they do not have in common, among the projections that were compared.
+    differing: u64,
+    /// All rows of the new one.
+    rows: u64,
+}
+
+/// Compares the generation in use with a new one, when they can be compared.
 fn compare(
     directories: &Directories,
     cache_bytes: u64,
     new: &Store,
-) -> Result<Option<u64>, StoreError> {
+) -> Result<Option<Compared>, StoreError> {
     if !directories.current().exists() {
         return Ok(None);
     }
@@ -180,7 +196,7 @@ fn compare(
         })
         .map(|projection| projection.prefix())
         .collect();
-    differing_rows(&old, new, &same).map(Some)
+    compare_rows(&old, new, &same).map(Some)
 }
 
 /// Counts the rows that two generations do not have in common, among the projections with these prefixes.
@@ -188,6 +204,11 @@ fn compare(
 /// # Errors
 /// [`StoreError`] when a read fails.
 pub fn differing_rows(old: &Store, new: &Store, prefixes: &[u8]) -> Result<u64, StoreError> {
+    Ok(compare_rows(old, new, prefixes)?.differing)
+}
+
+fn compare_rows(old: &Store, new: &Store, prefixes: &[u8]) -> Result<Compared, StoreError> {
+    let rows = Cell::new(0);
     let counts = |row: &Row| row.0.first().is_some_and(|first| prefixes.contains(first));
     let mut old = old
         .rows()
@@ -195,12 +216,16 @@ pub fn differing_rows(old: &Store, new: &Store, prefixes: &[u8]) -> Result<u64, 
         .peekable();
     let mut new = new
         .rows()
+        .inspect(|_| rows.set(rows.get() + 1))
         .filter(|row| row.as_ref().map_or(true, counts))
         .peekable();
     let mut differing = 0;
     loop {
         let order = match (old.peek(), new.peek()) {
-            (None, None) => return Ok(differing),
+            (None, None) => {
+                let rows = rows.get();
+                return Ok(Compared { differing, rows });
+            }
             (Some(Ok(a)), Some(Ok(b))) => a.cmp(b),
             (Some(_), None) => std::cmp::Ordering::Less,
             (None, Some(_)) => std::cmp::Ordering::Greater,
