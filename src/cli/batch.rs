@@ -15,8 +15,9 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output::{Output, Printer, ended, note};
 
-/// Calls that are under way at once.
-const LANES: usize = 4;
+/// Calls that are under way at once: with 256 lines in each they stay below the places of one caller
+/// (`limits.principal_in_flight_max`, 1,024), so that none is refused and waits for a second.
+const LANES: usize = 3;
 
 /// How many lines one call takes.
 #[derive(Clone, Copy)]
