@@ -16,6 +16,7 @@ const READ: &[&str] = &[
     "mrs list",
     "mrs versions",
     "mrs history",
+    "mrs watch",
     "mrs due",
     "mrs containers",
     "mrs stat",

@@ -7,7 +7,7 @@ ID=$("$g3n" records put --container hour --inline-payload-file first.json --tag 
 ends 0 '"tags":["FIRST"]' "$g3n" mrs meta --container hour --record-id "$ID"
 ends 0 "$ID" "$g3n" mrs list --tag first
 ends 0 "$ID" "$g3n" mrs list --tag FIRST
-ends 2 '<--inline-payload-file <FILE>|--file <FILE>>' "$g3n" mrs put --container hour
+ends 2 '<--inline-payload-file <FILE>|--file <FILE>|--batch <FILE>>' "$g3n" mrs put --container hour
 ends 2 'Usage: g3n ops ping' "$g3n" ops ping --orgcode DEMO
 ends 5 'the newest that it has: 1.' "$g3n" mrs get --container hour --record-id "$ID" --version 9
 ends 0 'used --limit 256' "$g3n" mrs list --limit 1000

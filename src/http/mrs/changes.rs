@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use self::events::Follower;
 use super::{CONTAINER_ERRORS, Subject};
 use crate::clock::Stopwatch;
-use crate::domain::{ErrorTag, Rejection};
+use crate::domain::{ContainerName, ErrorTag, Rejection};
 use crate::http::auth::access::{Access, Right};
 use crate::http::auth::admit::admit;
 use crate::http::call::Call;
@@ -97,8 +97,13 @@ struct Wanted {
 
 impl Wanted {
     fn new(selection: Selection) -> Self {
-        // Debug output of parsed names is unambiguous: every string in it is quoted.
-        let digest = Sha256::digest(format!("changes {selection:?}")).into();
+        let container = selection
+            .container
+            .as_ref()
+            .map_or("", ContainerName::as_str);
+        // No name has a space in it.
+        let list = format!("changes {} {container}", selection.org.as_str());
+        let digest = Sha256::digest(list).into();
         Self { selection, digest }
     }
 

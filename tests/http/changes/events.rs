@@ -56,12 +56,12 @@ impl Client {
         client
     }
 
-    /// The next event with data; nothing at the end of the stream.
+    /// The next event with data; nothing at the end of the stream, or when it was cut.
     fn next(&mut self) -> Option<Event> {
         let (mut kind, mut data) = ("message".to_owned(), String::new());
         loop {
             let mut line = String::new();
-            if self.lines.read_line(&mut line).expect("readable") == 0 {
+            if self.lines.read_line(&mut line).unwrap_or(0) == 0 {
                 return None;
             }
             match line.trim_end().split_once(": ") {
@@ -159,27 +159,70 @@ fn events_are_the_changes_of_the_pages_and_go_on_behind_any_of_them() {
     assert_eq!(ids(&client.take(1)), ["live"]);
 }
 
+/// Stores many records: more than the buffers of a connection hold, and than are kept in memory.
+fn put_many(server: &Server) -> usize {
+    let item = json!({"container": "aa", "content_type": "application/json", "payload": 1, "actor": "a".repeat(200)});
+    let batch = json!({"orgcode": "DEMO", "items": vec![item; 256]});
+    for _ in 0..64 {
+        server.post("/mrs/record/batch", &batch).data();
+    }
+    64 * 256
+}
+
+fn are_in_order(events: &[Event]) -> bool {
+    let positions: Vec<_> = events
+        .iter()
+        .map(|event| event.data["position"].as_u64())
+        .collect();
+    positions.is_sorted_by(|before, after| before < after)
+}
+
 #[test]
 fn a_client_that_reads_slowly_gets_all_and_one_that_left_is_forgotten() {
     let server = Server::start();
     let mut slow = Client::of(&server, "&after=now", "");
     wait_for_followers(&server, 1);
-    let items: Vec<_> = (0..256)
-        .map(|_| json!({"container": "aa", "content_type": "application/json", "payload": 1, "actor": "a".repeat(200)}))
-        .collect();
-    // More than the buffers of a connection hold, and than are kept in memory.
-    for _ in 0..32 {
-        let batch = json!({"orgcode": "DEMO", "items": items});
-        server.post("/mrs/record/batch", &batch).data();
-    }
-    let events = slow.take(32 * 256);
-    let positions: Vec<_> = events
-        .iter()
-        .map(|event| event.data["position"].as_u64())
-        .collect();
-    assert!(positions.is_sorted_by(|before, after| before < after));
+    let count = put_many(&server);
+    assert!(are_in_order(&slow.take(count)));
     drop(slow);
     wait_for_followers(&server, 0);
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_cut_and_goes_on_behind_its_last_event() {
+    let server = Server::start_with(&["--set", "http.write_seconds=1"]);
+    let mut stuck = Client::of(&server, "&after=now", "");
+    wait_for_followers(&server, 1);
+    let count = put_many(&server);
+    wait_for_followers(&server, 0);
+    let mut events: Vec<_> = std::iter::from_fn(|| stuck.next()).collect();
+    assert!(
+        !events.is_empty() && events.len() < count,
+        "{}",
+        events.len()
+    );
+    let last = &events[events.len() - 1].id;
+    let mut again = Client::of(&server, "", &format!("last-event-id: {last}\r\n"));
+    events.extend(again.take(count - events.len()));
+    assert!(
+        are_in_order(&events),
+        "none is missing and none comes twice"
+    );
+}
+
+#[test]
+fn a_quiet_stream_ends_with_its_session() {
+    let server = Server::start();
+    let mut client = Client::of(&server, "&after=now", "");
+    wait_for_followers(&server, 1);
+    let close = json!({"session_guid": server.session_guid});
+    server.post("/usm/session/close", &close).data();
+    let end = client.next().expect("an event");
+    assert_eq!(
+        (end.kind.as_str(), &end.data["tag"]),
+        ("end", &json!("invalid-session"))
+    );
+    assert!(client.next().is_none());
 }
 
 #[test]
