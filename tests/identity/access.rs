@@ -95,7 +95,7 @@ fn every_route_lets_in_whom_the_table_says() {
                 .map(|(name, value)| (name.as_str(), value.as_str()))
                 .collect();
             let query = match route.path {
-                "/mrs/list" | "/mrs/due" | "/mrs/containers" => "?orgcode=one",
+                "/mrs/list" | "/mrs/due" | "/mrs/containers" | "/mrs/changes" => "?orgcode=one",
                 "/mrs/stat" => "",
                 "/ofm/usage" => "?orgcode=one",
                 path if path.starts_with("/utl/") => "?orgcode=one",

@@ -63,6 +63,8 @@ fn a_panic_tells_its_place_and_nothing_of_what_it_says() {
 
 /// After so many calls of one thread for random bytes the operating system has none left: more than its start takes.
 const RANDOM_CALLS: usize = 60;
+/// Ids that a thread makes of the random bytes of one call.
+const IDS_OF_A_CALL: usize = 32;
 
 #[test]
 fn a_server_that_panics_with_secrets_in_its_hands_tells_none_of_them() {
@@ -79,13 +81,11 @@ fn a_server_that_panics_with_secrets_in_its_hands_tells_none_of_them() {
     let signed_in = server.post("/usm/session/create", &user("ann")).data();
     let session = signed_in["session_guid"].as_str().expect("a guid");
     let session = session.to_owned();
-    // Each request without an id of its caller's takes random bytes for one, until one ends without an answer.
+    // Each request without an id of its caller's is given one, until one ends without an answer.
+    let ids_max = RANDOM_CALLS * IDS_OF_A_CALL;
     let health = format!("{}/health", server.base_url);
-    let answered = (0..=RANDOM_CALLS).take_while(|_| agent().get(&health).call().is_ok());
-    assert!(
-        answered.count() <= RANDOM_CALLS,
-        "random bytes came to an end"
-    );
+    let answered = (0..=ids_max).take_while(|_| agent().get(&health).call().is_ok());
+    assert!(answered.count() <= ids_max, "random bytes came to an end");
     // A guid is made when the passcode was found to be right.
     let sign_in = user("ann").to_string();
     let request = format!(
