@@ -68,6 +68,33 @@ fn base(org: &str) -> Vec<u8> {
     base
 }
 
+/// The org and the block of a row; `None` for rows of other projections.
+pub(super) fn place_of(key: &[u8]) -> Option<(&str, u64)> {
+    let (place, block) = key.split_last_chunk()?;
+    let org = place.strip_prefix(&[FEED])?.strip_suffix(&[0])?;
+    Some((std::str::from_utf8(org).ok()?, u64::from_be_bytes(*block)))
+}
+
+/// Whether a block of the journal has a change of a record of an org, in a stream that is `wanted`.
+///
+/// # Errors
+/// [`StoreError`] when the journal cannot be read.
+pub(super) fn has_change(
+    journal: &dyn Journal,
+    (org, block): (&str, u64),
+    wanted: impl Fn(&str) -> bool,
+) -> Result<bool, StoreError> {
+    let from = (block * BLOCK).max(1);
+    let end = (block + 1) * BLOCK;
+    let entries = journal.read(from, usize::try_from(end - from).unwrap_or(usize::MAX))?;
+    let in_block = entries.iter().filter(|entry| entry.header.position < end);
+    let mut streams = in_block.filter_map(|entry| Some(entry.body.as_ref()?.stream.as_str()));
+    Ok(streams.any(|stream| {
+        let name = RecordName::of_stream(stream);
+        name.is_some_and(|name| name.org == org) && wanted(stream)
+    }))
+}
+
 /// Reads at most `limit` changes after a position. All of them are durable and in the projections.
 ///
 /// # Errors

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::holds::{self, OrgHolds};
 use super::identity::{self, Kind};
-use super::{Projection, RecordName, Store, StoreError, all, contents, records, usage};
+use super::{Projection, RecordName, Store, StoreError, all, contents, feed, records, usage};
 use crate::clock::Pace;
 use crate::domain::hold::Level;
 use crate::domain::vacuum::Scope;
 use crate::domain::{ContainerName, OrgCode, StreamId};
+use crate::journal::Journal;
 
 /// Rows read between two rests, some milliseconds' worth.
 const ROWS_BETWEEN_RESTS: u64 = 1_024;
@@ -64,6 +65,19 @@ impl EffectiveScope {
     pub fn check(&self) -> Result<(), StoreError> {
         let mut failed = self.failed.lock();
         failed.take().map_or(Ok(()), Err)
+    }
+
+    /// Whether nothing of a part of the journal that is about records of an org is kept. When that cannot be known it is not so,
+    /// and [`EffectiveScope::check`] says so.
+    fn covers_all_of(&self, journal: &dyn Journal, place: (&str, u64)) -> bool {
+        let kept = feed::has_change(journal, place, |stream| !self.covers_stream(stream));
+        kept.map_or_else(
+            |error| {
+                *self.failed.lock() = Some(error);
+                false
+            },
+            |kept| !kept,
+        )
     }
 
     /// What keeps a stream within the scope. An org, its members and its service accounts are kept with whatever is held of
@@ -204,6 +218,7 @@ impl Covered {
 /// [`StoreError`] when a read or write fails; nothing but rows to be erased is gone then.
 pub fn remove_covered(
     reach: &EffectiveScope,
+    journal: &dyn Journal,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), StoreError> {
     let projections = all();
@@ -211,6 +226,9 @@ pub fn remove_covered(
         if let Some(org) = usage::org_of(key) {
             // What is left is counted again with the entry that records this step.
             return reach.scope.covers(org, None);
+        }
+        if let Some(place) = feed::place_of(key) {
+            return reach.scope.covers(place.0, None) && reach.covers_all_of(journal, place);
         }
         let mut projections = projections.iter();
         let its = projections.find(|projection| key.first() == Some(&projection.prefix()));

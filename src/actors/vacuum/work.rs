@@ -177,7 +177,11 @@ impl Work {
         retried(|| {
             let reach = EffectiveScope::new(&self.store, scope);
             let mut progress = |done| self.report(Step::Projections, (done, 0));
-            Ok(forget::remove_covered(&reach, &mut progress)?)
+            Ok(forget::remove_covered(
+                &reach,
+                &*self.journal,
+                &mut progress,
+            )?)
         })
     }
 
