@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::RecordName;
@@ -18,6 +18,7 @@ pub struct RecordChanged {
     pub position: Position,
     /// When it was decided.
     #[schema(value_type = String, format = DateTime)]
+    #[serde(serialize_with = "as_text")]
     pub at: Timestamp,
     /// What happened, such as `record.replaced`.
     #[serde(rename = "type")]
@@ -40,6 +41,11 @@ pub struct RecordChanged {
     /// The same as JSON, once it was asked for.
     #[serde(skip)]
     written: OnceLock<String>,
+}
+
+/// A time as callers see it: RFC 3339.
+fn as_text<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
 }
 
 impl RecordChanged {
@@ -133,5 +139,6 @@ pub(super) mod tests {
         let written: serde_json::Value = serde_json::from_str(change.json()).unwrap();
         assert_eq!(written, serde_json::to_value(&change).unwrap());
         assert_eq!(written["type"], "record.created");
+        assert_eq!(written["at"], "1970-01-01T00:00:00.000Z");
     }
 }

@@ -73,7 +73,7 @@ fn changes_are_printed_once_and_go_on_from_where_a_watch_ended() {
     assert!(
         of_two
             .text()
-            .contains("  record.created        two/d r1  by "),
+            .contains("Z  record.created        two/d r1  by "),
         "{of_two:?}"
     );
     let forged = run(&server, "mrs watch --after forged --no-wait");

@@ -100,6 +100,8 @@ fn every_change_of_the_org_comes_once_and_in_order_from_any_place() {
         };
         assert_eq!(item["type"], kind);
         assert_eq!(item["source"], "gateway");
+        let at = item["at"].as_str().expect("a time");
+        assert!(at.starts_with("20") && at.ends_with('Z'), "{item}");
     }
     assert_eq!(
         (&found[0]["actor"], &found[1]["actor"]),
