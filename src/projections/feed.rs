@@ -1,7 +1,7 @@
 //! Where an org's changes are in the journal, so that they are read in order without those of other orgs.
 //!
-//! A row's key is `org 0 block`, where a block is [`BLOCK`] positions, and its value is empty: one row for up to
-//! [`BLOCK`] changes. What a change was is read from the journal itself, so that there is no second copy to erase.
+//! A row's key is `org 0 block`, where a block is 64 positions, and its value is empty: one row for up to 64
+//! changes. What a change was is read from the journal itself, so that there is no second copy to erase.
 
 use std::sync::Arc;
 
